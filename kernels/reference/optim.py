@@ -1,0 +1,93 @@
+"""Optimiser steps on one parameter array p with gradient g, in place. The formulas, to rounding, are PyTorch's.
+
+State arrays (m, v, ..) have p's shape and dtype and start at zero. With `weight_decay` λ the gradient is g + λ·p.
+"""
+
+from typing import Any
+
+import numpy as np
+
+Array = Any
+
+
+def sgd_(
+    p: Array, g: Array, m: Array | None, *, lr: float, momentum: float, nesterov: bool, weight_decay: float
+) -> None:
+    """m ← momentum·m + g      p ← p - lr·m, with Nesterov p - lr·(g + momentum·m)
+
+    Without momentum p ← p - lr·g, and m is not used. (Sutskever, Martens, Dahl, Hinton, ICML 2013, with PyTorch's m,
+    which does not contain lr.)
+    """
+    g = _decayed(g, p, weight_decay)
+    if momentum:
+        m *= momentum
+        m += g
+        g = g + momentum * m if nesterov else m
+    p -= lr * g
+
+
+def rmsprop_(
+    p: Array,
+    g: Array,
+    v: Array,
+    m: Array | None = None,
+    mean: Array | None = None,
+    *,
+    lr: float,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+    momentum: float = 0.0,
+) -> None:
+    """v ← alpha·v + (1 - alpha)·g²      p ← p - lr·g / (√v + eps)      (Tieleman and Hinton, 2012)
+
+    With `mean`, the centred form: mean ← alpha·mean + (1 - alpha)·g, and v - mean² in the place of v.
+    With momentum, m ← momentum·m + g / (√v + eps) and p ← p - lr·m; otherwise m is not used.
+    """
+    g = _decayed(g, p, weight_decay)
+    v *= alpha
+    v += (1 - alpha) * (g * g)
+    if mean is not None:
+        mean += (1 - alpha) * (g - mean)
+        v = np.maximum(v - mean * mean, 0)  # a variance; rounding can take it below 0
+    step = g / (np.sqrt(v) + eps)
+    if momentum:
+        m *= momentum
+        m += step
+        step = m
+    p -= lr * step
+
+
+def adam_(
+    p: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    step: int,
+    weight_decay: float,
+    decoupled: bool,
+) -> None:
+    """m ← m + (1 - beta1)·(g - m)      v ← beta2·v + (1 - beta2)·g²
+
+    p ← p - lr/(1 - beta1^step) · m / (√v / √(1 - beta2^step) + eps)
+
+    `step` counts from 1. `decoupled` is AdamW: λ does not enter g, but first p ← p - lr·λ·p.
+    (Kingma and Ba, ICLR 2015; Loshchilov and Hutter, ICLR 2019)
+    """
+    if decoupled:
+        p *= 1 - lr * weight_decay
+    else:
+        g = _decayed(g, p, weight_decay)
+    m += (1 - beta1) * (g - m)
+    v *= beta2
+    v += (1 - beta2) * (g * g)
+    p -= lr / (1 - beta1**step) * (m / (np.sqrt(v) / (1 - beta2**step) ** 0.5 + eps))
+
+
+def _decayed(g: Array, p: Array, weight_decay: float) -> Array:
+    return g + weight_decay * p if weight_decay else g

@@ -1,0 +1,47 @@
+"""Reductions. `axis` is None, an int or a tuple of ints, `keepdims` as in NumPy."""
+
+from typing import Any
+
+import numpy as np
+
+Array = Any
+
+
+def sum(x: Array, *, axis: Any, keepdims: bool) -> Array:
+    return np.sum(x, axis=axis, keepdims=keepdims)
+
+
+def max(x: Array, *, axis: Any, keepdims: bool) -> Array:
+    return np.max(x, axis=axis, keepdims=keepdims)
+
+
+def min(x: Array, *, axis: Any, keepdims: bool) -> Array:
+    return np.min(x, axis=axis, keepdims=keepdims)
+
+
+def argmax(x: Array, *, axis: int | None, keepdims: bool) -> Array:
+    return np.argmax(x, axis=axis, keepdims=keepdims)
+
+
+def argmin(x: Array, *, axis: int | None, keepdims: bool) -> Array:
+    return np.argmin(x, axis=axis, keepdims=keepdims)
+
+
+def logsumexp(x: Array, *, axis: Any, keepdims: bool) -> Array:
+    """log Σ e^x = m + log Σ e^(x - m), m = max x, or 0 where that is infinite"""
+    m = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    m = np.where(np.isfinite(m), m, 0)
+    total = np.log(np.sum(np.exp(x - m), axis=axis, keepdims=True)) + m
+    return total if keepdims else np.squeeze(total, axis=axis)
+
+
+def softmax(x: Array, *, axis: int) -> Array:
+    """e^(x - max) / Σ e^(x - max)"""
+    e = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
+    return e / np.sum(e, axis=axis, keepdims=True)
+
+
+def log_softmax(x: Array, *, axis: int) -> Array:
+    """(x - max) - log Σ e^(x - max)"""
+    d = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    return d - np.log(np.sum(np.exp(d), axis=axis, keepdims=True))

@@ -1,0 +1,11 @@
+"""tinyart: a small deep-learning framework for making art."""
+
+import os as _os
+
+__version__ = "0.1.0"
+
+# `tinyart.kernels` is the folder kernels/, which an install puts inside this package. In a checkout, and in an
+# editable install, it lies beside the package. Where both could be found, only the inner one is ours: what lies
+# beside an installed package may be another project's `kernels`.
+if not _os.path.isdir(_os.path.join(_os.path.dirname(__file__), "kernels")):
+    __path__.append(_os.path.dirname(_os.path.dirname(_os.path.abspath(__file__))))

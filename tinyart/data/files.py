@@ -1,0 +1,65 @@
+"""Where data sets lie on this machine; files that appear whole or not at all; one error type for bad files."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from tinyart.errors import FormatError
+
+MAX_BYTES = 1 << 32
+"""The most that a reader allocates for one data set."""
+
+
+def cache_folder() -> Path:
+    """XDG_CACHE_HOME/tinyart, or ~/.cache/tinyart."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinyart"
+
+
+def data_folders(name: str) -> list[Path]:
+    """Folders that may hold the data set `name`, in the order of the search: TINYART_DATA, then the cache."""
+    own = os.environ.get("TINYART_DATA")
+    return [Path(own) / name] * bool(own) + [cache_folder() / name]
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[BinaryIO]:
+    """A file to write to. When the block ends it takes the name `path`; when the block fails it is gone.
+
+    It lies beside `path` and is synced before it is renamed, so that a reader, or a machine that loses power,
+    sees the old file or the whole new one. Raises OSError where the folder cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{os.urandom(8).hex()}.part")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def reading(operation: str, path: str | Path, expected: str) -> Iterator[None]:
+    """Raise FormatError, naming the file, where it is no regular file and for whatever the block raises.
+
+    gzip, zipfile, NumPy and Pillow document no complete list of what a damaged file makes them raise (Pillow:
+    OSError, SyntaxError, struct.error, ...), hence `Exception`; keep the block down to calls of the library.
+    """
+    if not os.path.isfile(path):  # to open a pipe would block for ever
+        raise FormatError(operation, shown(path), expected, "no such file")
+    try:
+        yield
+    except FormatError:
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise FormatError(operation, shown(path), expected, f"{type(error).__name__}: {reason}") from error
+
+
+def shown(path: str | Path) -> str:
+    """`path` in quotes, with line breaks and undecodable bytes escaped: it can always be printed on one line."""
+    return repr(os.fspath(path))

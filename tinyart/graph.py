@@ -1,0 +1,262 @@
+"""The tape: all of automatic differentiation, and not one operation.
+
+`apply(op, *tensors)` runs a kernel and, where a gradient may be asked for, leaves a `Node` behind: the operation, the
+nodes its inputs came from (`edges`), and what its rules want to see again (`saved`). `grad(y, xs)` walks from y back
+to xs, newest node first, and every operation pulls its cotangent back:
+
+    y = f(x):   cotangent of x = J_f(x)^T · cotangent of y                  Griewank & Walther 2008, section 3.2
+
+Rules are written in tensors and operations, so with `create_graph` a gradient is recorded like anything else.
+"""
+
+import itertools
+import linecache
+import sys
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tinyart.backend import Array, as_array, describe, kernels_of
+from tinyart.errors import DtypeError, GraphError, ShapeError
+
+_index = itertools.count()
+_package = str(Path(__file__).parent)
+
+
+class _Mode(threading.local):
+    recording = True
+    anomaly = False
+
+
+_mode = _Mode()
+
+
+@contextmanager
+def _set(name: str, value: bool) -> Iterator[None]:
+    before = getattr(_mode, name)
+    setattr(_mode, name, value)
+    try:
+        yield
+    finally:
+        setattr(_mode, name, before)
+
+
+def no_grad() -> Any:
+    """`with no_grad():` or `@no_grad()`: nothing is recorded in this thread, results carry no gradient."""
+    return _set("recording", False)
+
+
+def detect_anomaly() -> Any:
+    """`with detect_anomaly():` the first NaN or Inf raises `GraphError` with the line whose operation made it."""
+    return _set("anomaly", True)
+
+
+class Variable:
+    """What the tape sees of a tensor; `tensor.Tensor` adds the operators and enters itself as `result`."""
+
+    __slots__ = ("__weakref__", "array", "grad", "node", "slot", "version")
+    result: type[Any]
+
+    def __init__(self, array: Array, node: "Node | None" = None, slot: int = 0, version: list[int] | None = None):
+        self.array, self.node, self.slot = array, node, slot  # the tensor is output number `slot` of `node`
+        self.version = [0] if version is None else version  # counts changes in place; views share their base's
+        self.grad: Any = None
+
+
+class Node:
+    """One recorded operation; with `op` None a leaf, whose `saved` is a weak reference to its tensor.
+
+    A node never points at its own outputs: no cycles, reference counting alone frees a graph.
+    """
+
+    __slots__ = ("edges", "index", "op", "outputs", "saved", "where")
+
+    def __init__(self, op: Any, edges: tuple[Any, ...], outputs: Sequence[Array], saved: Any = None):
+        self.index = next(_index)  # inputs are older than what is made of them: a topological order for free
+        self.op, self.edges, self.saved = op, edges, saved
+        self.outputs = [(array.shape, array.dtype) for array in outputs]
+        self.where = _line() if _mode.anomaly else "a line recorded outside detect_anomaly()"
+
+
+def apply(op: Any, *inputs: Any, **settings: Any) -> Any:
+    """Run `op` on tensors, arrays and Python numbers, and record it if a gradient may be asked for.
+
+    Errors: `DtypeError` for dtypes that differ or that the operation refuses, `DeviceError` for mixed devices,
+    `ShapeError` naming operation and shapes where the kernel refuses them, `GraphError` in anomaly mode.
+    """
+    inputs = tuple([x if isinstance(x, _PLAIN) else _constant(x) for x in inputs])
+    arrays: list[Any] = []
+    edges: list[Any] = []
+    dtype = None
+    for position, x in enumerate(inputs):
+        which, edge = 0 if op.variadic else position, None
+        if isinstance(x, Variable):
+            if x.node is not None and _mode.recording and op.rules[which] is not None:
+                edge = (x.node, x.slot)
+            x = x.array
+            if not op.free[which]:
+                dtype = x.dtype if dtype is None else dtype
+                if x.dtype != dtype:
+                    raise DtypeError(op.name, op.arguments[which], f"{dtype} like the argument before it",
+                                     f"{x.dtype}", fix="bring both to one dtype with x.astype(...)")
+        arrays.append(x)
+        edges.append(edge)
+    if dtype is not None and dtype.kind != "f" and (op.floating or float in map(type, arrays)):
+        raise DtypeError(op.name, op.arguments[0], "a floating dtype", f"{dtype}", fix="x.astype('float32')")
+    try:
+        results = getattr(kernels_of(*arrays), op.kernel)(*arrays, **settings)
+    except (ValueError, IndexError) as error:
+        raise ShapeError(op.name, "inputs", f"arguments that fit together ({error})",
+                         ", ".join(map(describe, arrays))) from error
+    results = [as_array(r) for r in (results if isinstance(results, tuple | list) else (results,))]
+    if _mode.anomaly:
+        _refuse_nan(op.name, "result", results, _line())
+    count = op.outputs or len(results)
+    node = Node(op, tuple(edges), results[:count]) if any(edges) else None
+    if node is not None:
+        node.saved = op.save(edges, inputs, results, settings)
+    out = [Variable.result(r, node if slot < count else None, slot,
+                           inputs[0].version if op.view and r.base is not None else None)
+           for slot, r in enumerate(results[:max(count, op.returned)])]
+    return out[0] if op.outputs == op.returned == 1 else tuple(out)
+
+
+_PLAIN = (Variable, int, float)
+
+
+def _constant(x: Any) -> Any:
+    """A NumPy scalar becomes a plain number, which adopts the tensors' dtype; anything else a constant tensor."""
+    return x.item() if hasattr(x, "item") and not hasattr(x, "__setitem__") else Variable.result(as_array(x))
+
+
+def grad(y: Any, xs: Any, create_graph: bool = False, *, retain_graph: bool | None = None,
+         cotangent: Any = None) -> Any:
+    """J^T v: the gradient of `y`, weighted by the cotangent v (1 for a scalar y), for a tensor or each of `xs`.
+
+    With `create_graph` the gradient is recorded and has gradients itself. What nodes saved is freed on the way unless
+    `retain_graph` (default: `create_graph`). The gradient for a tracked x that y does not depend on is zero.
+
+    Errors: `GraphError` for a y or x not on the tape and for a freed graph; `ShapeError` and `DtypeError` for a
+    cotangent unlike y, and for a rule whose gradient is unlike its argument.
+    """
+    targets: list[Any] = [xs] if isinstance(xs, Variable) else list(xs)
+    for i, x in enumerate(targets):
+        if x.node is None:
+            raise GraphError("grad", f"xs[{i}]", "a tensor on the tape", "one without gradient",
+                             fix="ta.tensor(..., requires_grad=True), outside no_grad()")
+    found = _walk(y, {(x.node, x.slot) for x in targets}, create_graph, retain_graph, cotangent)
+    gradients = [found[x.node, x.slot] if (x.node, x.slot) in found else _zeros(x.array) for x in targets]
+    return gradients[0] if isinstance(xs, Variable) else gradients
+
+
+def backward(y: Any, cotangent: Any = None, *, create_graph: bool = False, retain_graph: bool | None = None) -> None:
+    """Add the gradient of `y` to `.grad` of every leaf that it was computed from."""
+    found = _walk(y, None, create_graph, retain_graph, cotangent)
+    given = {id(y.array), id(getattr(cotangent, "array", cotangent))}
+    for (node, _), g in found.items():
+        if not create_graph and (id(g.array) in given or g.array.base is not None):
+            g = Variable.result(g.array.copy())  # two leaves never share the memory of their gradients
+        given.add(id(g.array))
+        x = node.saved()
+        if x is not None:  # else the tensor is gone, and nobody can read its gradient
+            x.grad = g if x.grad is None else x.grad + g
+
+
+def _walk(y: Any, targets: set[Any] | None, create_graph: bool, retain_graph: bool | None, cotangent: Any) -> Any:
+    """(node, slot) -> cotangent, for those targets (None: all leaves) that y depends on."""
+    if y.node is None:
+        raise GraphError("grad", "y", "a tensor computed from one that requires a gradient", "a constant",
+                         fix="requires_grad=True on an input, and no no_grad() around the computation")
+    sums: dict[Any, Any] = {(y.node, y.slot): _seed(y, cotangent)}
+    owned: set[Any] = set()  # the sums made here: nobody else holds their memory, more can be added in place
+    found: dict[Any, Any] = {}
+    order = _order(y.node, targets)
+    with _set("recording", create_graph):
+        for node in order:
+            gs = [sums.pop((node, slot), None) for slot in range(len(node.outputs))]
+            for slot, g in enumerate(gs):
+                if g is not None and (node.op is None if targets is None else (node, slot) in targets):
+                    found[node, slot] = g
+            wanted = [edge is not None and edge[0] in order for edge in node.edges]
+            known = next((g for g in gs if g is not None), None)
+            if known is None or not any(wanted):
+                continue
+            gs = [_zeros(known.array, *o) if g is None else g for g, o in zip(gs, node.outputs, strict=True)]
+            gradients = node.op.pullback(node, gs[0] if node.op.outputs == 1 else gs, wanted, create_graph)
+            if not (create_graph if retain_graph is None else retain_graph):
+                node.saved = None
+            for position, (edge, g) in enumerate(zip(node.edges, gradients, strict=True)):
+                if g is not None:
+                    _check(node, position, edge[0].outputs[edge[1]], g)
+                    _add(sums, owned, edge, g, create_graph)
+    return found
+
+
+def _order(root: Node, targets: set[Any] | None) -> dict[Node, None]:
+    """The nodes on paths from root to the targets, newest first, so that a node comes after all its users."""
+    ends = None if targets is None else {node for node, _ in targets}
+    oldest = 0 if ends is None else min((node.index for node in ends), default=root.index)
+    seen, stack = {root}, [root]
+    while stack:  # a loop, not recursion: the tape may be 100,000 operations deep
+        for edge in stack.pop().edges:
+            if edge is not None and edge[0].index >= oldest and edge[0] not in seen:
+                seen.add(edge[0])
+                stack.append(edge[0])
+    leading: dict[Node, None] = {}
+    for node in sorted(seen, key=lambda node: node.index):
+        if ends is None or node in ends or any(edge is not None and edge[0] in leading for edge in node.edges):
+            leading[node] = None
+    return dict.fromkeys(reversed(leading))
+
+
+def _add(sums: dict[Any, Any], owned: set[Any], edge: Any, g: Any, create_graph: bool) -> None:
+    if edge not in sums:
+        sums[edge] = g
+    elif create_graph:
+        sums[edge] = sums[edge] + g
+    elif edge in owned:
+        kernels_of(g.array).add_(sums[edge].array, g.array)
+    else:
+        sums[edge] = sums[edge] + g
+        owned.add(edge)
+
+
+def _seed(y: Any, v: Any) -> Any:
+    if v is None and y.array.shape == ():
+        return _zeros(y.array) + 1
+    v = v if v is None or isinstance(v, Variable) else _constant(v)
+    if v is None or (v.array.shape, v.array.dtype) != (y.array.shape, y.array.dtype):
+        raise ShapeError("grad", "cotangent", f"one like y, {describe(y.array)}", "none" if v is None else
+                         describe(v.array), fix="take the gradient of y.sum(), or pass cotangent=v like y")
+    return v
+
+
+def _zeros(like: Array, shape: Any = None, dtype: Any = None) -> Any:
+    return Variable.result(kernels_of(like).full(like, value=0, shape=shape, dtype=dtype))
+
+
+def _check(node: Node, position: int, output: Any, g: Any) -> None:
+    op: Any = node.op
+    which = f"gradient rule of {op.arguments[0 if op.variadic else position]!r}"
+    if (g.array.shape, g.array.dtype) != output:
+        raise ShapeError(op.name, which, "a result like the argument, {} {}".format(*output), describe(g.array),
+                         fix="end the rule with unbroadcast(gradient, shape)")
+    if _mode.anomaly:
+        _refuse_nan(op.name, which, [g.array], node.where)
+
+
+def _refuse_nan(name: str, what: str, arrays: list[Array], line: str) -> None:
+    if any(a.dtype.kind == "f" and not kernels_of(a).isfinite(a).all() for a in arrays):
+        raise GraphError(name, what, "finite numbers", f"NaN or Inf, from {line}")
+
+
+def _line() -> str:
+    """The innermost line on the stack that is not tinyart's own."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_package):
+        frame = frame.f_back
+    name, number = frame.f_code.co_filename, frame.f_lineno
+    return f"{name}:{number}: {linecache.getline(name, number).strip()}"

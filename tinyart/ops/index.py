@@ -1,0 +1,77 @@
+"""Indexing. Reading with an index and adding with it are adjoint, so each is the other's gradient."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinyart.errors import DtypeError, ShapeError
+from tinyart.graph import Variable, apply
+from tinyart.ops.op import Op
+
+if TYPE_CHECKING:
+    from tinyart.tensor import Tensor
+
+_GETITEM = Op("getitem", "x", view=True, floating=False, x=lambda g, key, x_shape: _put_add(g, key, x_shape))
+_PUT_ADD = Op("put_add", "g", floating=False, g=lambda gg, key: getitem(gg, key))
+_TAKE = Op("take", "x indices", floating=False, free="indices",
+           x=lambda g, indices, axis, x_shape: apply(_TAKE_ADD, g, indices, axis=axis, size=x_shape[axis]))
+_TAKE_ADD = Op("take_add", "g indices", floating=False, free="indices",
+               g=lambda gg, indices, axis: take(gg, indices, axis))
+_GATHER = Op("gather", "x indices", kernel="take_along", floating=False, free="indices",
+             x=lambda g, indices, axis, x_shape: apply(_GATHER_ADD, g, indices, axis=axis, size=x_shape[axis]))
+_GATHER_ADD = Op("gather_add", "g indices", kernel="take_along_add", floating=False, free="indices",
+                 g=lambda gg, indices, axis: gather(gg, indices, axis))
+
+
+def getitem(x: Any, key: Any) -> "Tensor":
+    """x[key] as in NumPy: integers, slices, None, ..., integer arrays (repeats add up in the gradient), one mask."""
+    parts = key if isinstance(key, tuple) else (key,)
+    y: Tensor = apply(_GETITEM, x, key=tuple(map(_plain_key, parts)))
+    return y
+
+
+def _plain_key(part: Any) -> Any:
+    part = part.array if isinstance(part, Variable) else np.asarray(part) if isinstance(part, list) else part
+    if hasattr(part, "dtype") and part.dtype.kind not in "iub":
+        raise DtypeError("getitem", "key", "integer or boolean arrays", f"{part.dtype}", fix="key.astype('int64')")
+    return part
+
+
+def _put_add(g: Any, key: Any, shape: tuple[int, ...]) -> "Tensor":
+    y: Tensor = apply(_PUT_ADD, g, key=key, shape=shape)
+    return y
+
+
+def take(x: Any, indices: Any, axis: int = 0) -> "Tensor":
+    """Whole slices of x along `axis`: (..., n, ...) and indices (K...) -> (..., K..., ...). Indices count from 0.
+
+    Errors: `DtypeError` for indices that are not integers, `ShapeError` for one outside 0 ≤ i < n.
+    """
+    indices = _checked("take", x, indices, axis)
+    y: Tensor = apply(_TAKE, x, indices, axis=axis % x.ndim)
+    return y
+
+
+def embedding(indices: Any, weight: Any) -> "Tensor":
+    """Row i of weight (V, E) for each index i: (...) -> (..., E); the product of a one-hot vector with weight."""
+    return take(weight, indices)
+
+
+def gather(x: Any, indices: Any, axis: int) -> "Tensor":
+    """y[.., i, ..] = x[.., indices[.., i, ..], ..] along `axis`; indices has x's shape but for that axis.
+
+    Errors: as `take`.
+    """
+    indices = _checked("gather", x, indices, axis)
+    y: Tensor = apply(_GATHER, x, indices, axis=axis % x.ndim)
+    return y
+
+
+def _checked(name: str, x: Any, indices: Any, axis: int) -> Any:
+    array = indices.array if isinstance(indices, Variable) else np.asarray(indices)
+    if array.dtype.kind not in "iu":
+        raise DtypeError(name, "indices", "integers", f"{array.dtype}", fix="indices.astype('int64')")
+    if array.size and not (int(array.min()) >= 0 and int(array.max()) < x.shape[axis]):
+        raise ShapeError(name, "indices", f"0 <= index < {x.shape[axis]}, the length of axis {axis}",
+                         f"{array.min()} to {array.max()}")
+    return indices

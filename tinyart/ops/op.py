@@ -1,0 +1,130 @@
+"""What an operation is: a kernel's name and gradient rules (`Op`), or two kernels and a definition (`Fused`)."""
+
+from collections.abc import Callable, Sequence
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+from tinyart.backend import as_array, kernels_of
+from tinyart.errors import GraphError
+from tinyart.graph import Node, Variable, apply, grad
+
+if TYPE_CHECKING:
+    from tinyart.tensor import Tensor
+
+
+class Op:
+    """An operation: the name of its kernel and a gradient rule for each argument.
+
+    A rule takes the cotangent of the output and then, by name, what it wants saved: arguments ("x"), named results of
+    the kernel ("y"), an argument's "x_shape" or "x_dtype", settings ("axis"). Nothing else is kept, nor anything for a
+    rule that nobody needs: of `Op("mul", "a b", a=lambda g, b: g * b, b=lambda g, a: g * a)` with a constant b, only
+    b. "*xs" stands for any number of arguments; their one rule may also name "position" and "shapes". The first
+    `outputs` results (0: all) are differentiable, those up to `returned` are constants, the rest is only saved.
+    An operation without settings is called as it is, others by a function that checks the settings first.
+    """
+
+    def __init__(self, name: str, arguments: str, doc: str = "", *, kernel: str = "", results: str = "y", outputs: int = 1,
+                 returned: int = 1, view: bool = False, floating: bool = True, free: str = "",
+                 **rules: Callable[..., Any]):
+        self.__doc__ = doc
+        self.name, self.kernel, self.view, self.floating = name, kernel or name, view, floating
+        self.outputs, self.returned, self.variadic = outputs, max(outputs, returned), arguments.startswith("*")
+        self.arguments, self.results = arguments.lstrip("*").split(), results.split()
+        self.free = [a in free.split() for a in self.arguments]  # indices and masks have a dtype of their own
+        self.rules = [rules.pop(a, None) for a in self.arguments]
+        self.names = [list(signature(rule).parameters)[1:] if rule else [] for rule in self.rules]
+        assert not rules, f"{name}: a rule for {sorted(rules)}, which is no argument"
+
+    def __call__(self, *inputs: Any) -> "Tensor":
+        tensor: Tensor = apply(self, *inputs)
+        return tensor
+
+    def to_save(self, edges: Sequence[Any]) -> set[str]:
+        if self.variadic:
+            return set(self.names[0]) - {"position"}
+        return {name for edge, names in zip(edges, self.names, strict=True) if edge for name in names}
+
+    def save(self, edges: Sequence[Any], inputs: Sequence[Any], results: Sequence[Any], settings: Any) -> Any:
+        """Name -> (value, version now). Arguments are saved as tensors: a second derivative goes on through them."""
+        saved: dict[str, Any] = {}
+        for name in self.to_save(edges):
+            if name in settings:
+                value = settings[name]
+            elif name in self.arguments:
+                value = inputs[self.arguments.index(name)]
+            elif name in self.results:
+                value = Variable.result(results[self.results.index(name)])
+            elif name == "shapes":
+                value = [x.array.shape for x in inputs]
+            else:
+                argument, _, attribute = name.rpartition("_")  # "x_shape", "x_dtype"
+                value = getattr(inputs[self.arguments.index(argument)].array, attribute)
+            saved[name] = (value, value.version[0] if isinstance(value, Variable) else 0)
+        return saved
+
+    def restore(self, node: Node) -> dict[str, Any]:
+        """The saved values by name, each proved unchanged; results are tied to their node again."""
+        if node.saved is None:
+            raise GraphError(self.name, "backward", "a graph that still holds its saved arrays", "one already used",
+                             fix="retain_graph=True in the first call")
+        values = {}
+        for name, (value, version) in node.saved.items():
+            if isinstance(value, Variable):
+                if value.version[0] != version:
+                    raise GraphError(self.name, name, "the array that was saved for backward",
+                                     f"{value.version[0] - version} change(s) in place since",
+                                     fix="change a copy, or compute the gradient before the change")
+                if name in self.results:
+                    value = Variable.result(value.array, node, self.results.index(name), value.version)
+            values[name] = value
+        return values
+
+    def pullback(self, node: Node, g: Any, wanted: list[bool], create_graph: bool) -> list[Any]:
+        """The cotangent of each wanted argument, given `g`, that of the output (a list of them if several)."""
+        values, gradients = self.restore(node), []
+        for position, want in enumerate(wanted):
+            values["position"] = position
+            which = 0 if self.variadic else position
+            rule: Any = self.rules[which]
+            gradients.append(rule(g, *[values[name] for name in self.names[which]]) if want else None)
+        return gradients
+
+
+class Fused(Op):
+    """An operation with one kernel forward, one backward, and a `definition` of it in plain operations.
+
+    `backward` names what the kernel `<kernel>_backward(g, *saved, **settings)` is given; it returns one array for each
+    argument. The definition is documentation, oracle, and what is differentiated under `create_graph`.
+    """
+
+    def __init__(self, name: str, arguments: str, *, backward: str, definition: Callable[..., Any], **how: Any):
+        super().__init__(name, arguments, **how)
+        self.definition, self.backward = definition, backward.split()
+        self.rules = [None if free else definition for free in self.free]
+
+    def to_save(self, edges: Sequence[Any]) -> set[str]:
+        return {*self.arguments, *self.backward, "settings"}
+
+    def save(self, edges: Sequence[Any], inputs: Sequence[Any], results: Sequence[Any], settings: Any) -> Any:
+        return super().save(edges, inputs, results, {"settings": settings})
+
+    def pullback(self, node: Node, g: Any, wanted: list[bool], create_graph: bool) -> list[Any]:
+        values = self.restore(node)
+        if not create_graph:
+            arrays = [getattr(values[name], "array", values[name]) for name in self.backward]
+            kernel = getattr(kernels_of(g.array), self.kernel + "_backward")
+            gradients = kernel(g.array, *arrays, **values["settings"])
+            return [Variable.result(as_array(a)) if w else None for a, w in zip(gradients, wanted, strict=True)]
+        # Through aliases: where one input was computed from another, that path is the tape's business, not ours.
+        inputs = [_alias(values[a]) if w else values[a] for a, w in zip(self.arguments, wanted, strict=True)]
+        y = self.definition(*inputs, **values["settings"])
+        xs = [x for x, w in zip(inputs, wanted, strict=True) if w]
+        gradients = iter(grad(y, xs, create_graph=True, cotangent=g))
+        return [next(gradients) if w else None for w in wanted]
+
+
+_IDENTITY = Op("identity", "x", x=lambda g: g)
+
+
+def _alias(x: Variable) -> Any:
+    return Variable.result(x.array, Node(_IDENTITY, ((x.node, x.slot),), [x.array], {}), 0, x.version)
