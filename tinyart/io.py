@@ -144,7 +144,7 @@ def _digest(arrays: Mapping[str, Array], metadata: str) -> str:
 
 
 def _replace_file(path: Path, chunks: Iterable[memoryview]) -> None:
-    """Put the chunks at `path`, where the old or the new file stays whole through a failure or a power cut."""
+    """Put the chunks at `path`: through any failure or power cut, the old or the new file is there, whole."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         _write_synced(temporary, chunks)

@@ -71,3 +71,8 @@ def cast(x: Array, *, dtype: str) -> Array:
 def full(like: Array, *, value: float, shape: tuple[int, ...] | None = None, dtype: Any = None) -> Array:
     """A new array on the device of `like`, by default of its shape and dtype, filled with one value."""
     return np.full_like(like, value, shape=like.shape if shape is None else shape, dtype=dtype)
+
+
+def bce_with_logits(x: Array, t: Array) -> Array:
+    """log(1 + e^x) - t·x; where x > 0 as log(1 + e^-x) + (1 - t)·x, which does not cancel for t = 1"""
+    return np.log1p(np.exp(-np.absolute(x))) + np.where(x > 0, (1 - t) * x, -t * x)

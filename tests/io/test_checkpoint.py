@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +32,12 @@ def flip(path, place=-1):
 
 def test_a_checkpoint_comes_back(tmp_path):
     arrays = {"g.weight": np.arange(6.0).reshape(2, 3), "rng": np.array([2**63 + 1], np.uint64)}
-    meta = {"config": {"lr": 2e-4, "sizes": [1, 2]}, "cursor": 17, "versions": {"numpy": "2"}, "loss": float("inf")}
+    meta = {
+        "config": {"lr": 2e-4, "sizes": [1, 2]},
+        "cursor": 17,
+        "versions": {"numpy": "2"},
+        "loss": float("inf"),
+    }
     path = write_checkpoint(tmp_path / "new" / "run", 1234, arrays, meta)
     assert path == tmp_path / "new" / "run" / "checkpoint-00001234.safetensors"
     found = latest_checkpoint(tmp_path / "new" / "run")
@@ -130,7 +134,13 @@ def test_a_negative_step_is_refused(tmp_path):
 
 
 def test_equal_configurations_have_no_differences(tmp_path):
-    now = {"lr": 2e-4, "sizes": (64, 32), "model": {"name": "vae", "nan": float("nan")}, "empty": {}, "off": None}
+    now = {
+        "lr": 2e-4,
+        "sizes": (64, 32),
+        "model": {"name": "vae", "nan": float("nan")},
+        "empty": {},
+        "off": None,
+    }
     write_checkpoint(tmp_path, 1, {}, {"config": now})
     assert compare_config(latest_checkpoint(tmp_path).meta["config"], now) == []
 
@@ -204,8 +214,9 @@ def test_rubbish_in_the_lock_file_is_no_obstacle(tmp_path):
 def enter(folder, start, inside, winners):
     start.wait()
     try:
-        with lock_run(folder), winners.get_lock():
-            winners.value += 1
+        with lock_run(folder):
+            with winners.get_lock():
+                winners.value += 1
             inside.wait()  # holds on until all have tried
     except ArgumentError:
         inside.wait()
@@ -214,10 +225,10 @@ def enter(folder, start, inside, winners):
 def test_of_eight_processes_at_once_one_wins(tmp_path):
     context = multiprocessing.get_context("fork")
     start, inside, winners = context.Barrier(8), context.Barrier(8), context.Value("i", 0)
-    processes = [context.Process(target=enter, args=(tmp_path, start, inside, winners)) for _ in range(8)]
+    arguments = (tmp_path, start, inside, winners)
+    processes = [context.Process(target=enter, args=arguments, daemon=True) for _ in range(8)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(30)
     assert winners.value == 1
-    shutil.rmtree(tmp_path)

@@ -2,12 +2,10 @@
 
 import errno
 import os
-import resource
 import shutil
-import signal
 import subprocess
 import sys
-import textwrap
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -67,9 +65,30 @@ def test_the_order_of_the_calls_is_the_safe_one(tmp_path):
     """File synced before the rename, rename synced before the older checkpoint goes."""
     two_checkpoints(tmp_path)
     calls = recorded_calls(tmp_path)
-    while ("write", "write") in zip(calls, calls[1:], strict=False):
+    while ("write", "write") in pairwise(calls):
         calls.remove("write")
-    assert calls == ["open", "write", "fsync", "close", "replace", "open", "fsync", "close", "unlink", "unlink"]
+    assert calls == [
+        "open",
+        "write",
+        "fsync",
+        "close",
+        "replace",
+        "open",
+        "fsync",
+        "close",
+        "unlink",
+        "unlink",
+    ]
+
+
+def error_of_a_write(folder, position):
+    with pytest.MonkeyPatch.context() as patch:
+        Disk(patch, fail_at=position)
+        try:
+            write_checkpoint(folder, 3, state(3), {"step": 3})
+        except OSError as error:
+            return error
+    return None
 
 
 def test_a_failure_at_each_call_of_a_save_loses_nothing(tmp_path):
@@ -81,15 +100,12 @@ def test_a_failure_at_each_call_of_a_save_loses_nothing(tmp_path):
         folder = tmp_path / str(position)
         two_checkpoints(folder)
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
-        with pytest.MonkeyPatch.context() as patch:
-            Disk(patch, fail_at=position)
-            try:
-                write_checkpoint(folder, 3, state(3), {"step": 3})
-            except OSError as error:
-                raised += 1
-                assert error.errno == errno.ENOSPC
-                if position < calls.index("unlink"):
-                    assert str(folder / "checkpoint-00000003.safetensors") in str(error)
+        error = error_of_a_write(folder, position)
+        if error is not None:
+            raised += 1
+            assert error.errno == errno.ENOSPC
+            if position < calls.index("unlink"):
+                assert str(folder / "checkpoint-00000003.safetensors") in str(error)
         found = latest_checkpoint(folder)
         step = found.meta["step"]
         assert step == (3 if position > calls.index("replace") else 2), (position, name)
@@ -112,7 +128,8 @@ def test_short_writes_are_continued(tmp_path):
         save(tmp_path / "short.safetensors", state(1))
     save(tmp_path / "long.safetensors", state(1))
     assert (tmp_path / "short.safetensors").read_bytes() == (tmp_path / "long.safetensors").read_bytes()
-    assert disk.calls.count("write") > 50
+    size = (tmp_path / "long.safetensors").stat().st_size
+    assert disk.calls.count("write") >= size / 7
 
 
 def test_a_plain_save_that_fails_leaves_the_old_file(tmp_path):
@@ -141,7 +158,7 @@ def test_ctrl_c_in_a_save_leaves_the_old_file_and_no_other(tmp_path, monkeypatch
 # ---- a disk that is really full
 
 FILL = """
-import resource, sys
+import os, resource, sys
 import numpy as np
 from tinyart.checkpoint import latest_checkpoint, write_checkpoint
 folder, limit = sys.argv[1], int(sys.argv[2])
@@ -154,7 +171,6 @@ for step, size in ((1, 1000), (2, 1000), (3, 1_000_000)):
         print(type(error).__name__, step, error)
 found = latest_checkpoint(folder)
 assert found.meta == {"step": 2} and (found.arrays["w"] == 2).all() and found.notes == []
-import os
 print(sorted(os.listdir(folder)))
 """
 KEPT = "['checkpoint-00000001.safetensors', 'checkpoint-00000002.safetensors']"
@@ -221,7 +237,7 @@ for _ in range(50):
     while after := os.read(receive, 8):
         confirmed = int.from_bytes(after, "little")
     os.close(receive)
-    in_the_midst += any(folder.glob("*.tmp")) or any(folder.glob(".*.tmp"))
+    in_the_midst += any(folder.glob(".checkpoint-*.tmp"))
     found = latest_checkpoint(folder)
     step = found.meta["step"]
     assert found.notes == [], found.notes
@@ -235,9 +251,7 @@ print(in_the_midst)
 
 def test_fifty_kills_in_the_midst_of_saving(tmp_path):
     """What a save has confirmed is never lost, and what is found is whole."""
-    done = run([sys.executable, "-c", textwrap.dedent(KILLS), str(tmp_path)])
+    done = run([sys.executable, "-c", KILLS, str(tmp_path)])
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 10  # this many left half a file behind
     assert len(list(tmp_path.glob(".checkpoint-*.tmp"))) <= 1
-    assert signal.SIGKILL == 9
-    assert resource.RLIMIT_FSIZE >= 0

@@ -9,7 +9,7 @@ from tinyart.io import load, read_safetensors, save
 
 
 def refused(path, read):
-    """True for a FormatError of one sentence that names the file; any other exception is the test's failure."""
+    """True for a FormatError of one sentence that names the file; any other exception fails the test."""
     try:
         read(path)
     except FormatError as error:
@@ -72,7 +72,11 @@ KINDS = [
 
 def small_state():
     rng = np.random.default_rng(5)
-    return {"g.weight": rng.normal(size=(12, 9)), "g.bias": np.zeros(12, np.float32), "mask": np.ones(70, bool)}
+    return {
+        "g.weight": rng.normal(size=(12, 9)),
+        "g.bias": np.zeros(12, np.float32),
+        "mask": np.ones(70, bool),
+    }
 
 
 @pytest.mark.parametrize(("damage", "cases"), KINDS)
@@ -86,7 +90,10 @@ def test_damaged_checkpoints(tmp_path, damage, cases):
             pass
         path.write_bytes(damaged)
         assert refused(path, load), (damage.__name__, case)
-        assert refused(path, lambda path: read_safetensors(path, require_digest=True)), (damage.__name__, case)
+        assert refused(path, lambda path: read_safetensors(path, require_digest=True)), (
+            damage.__name__,
+            case,
+        )
 
 
 def test_two_thousand():

@@ -81,7 +81,13 @@ def test_strided_big_endian_and_tensor_values(tmp_path):
             return np.arange(4, dtype=np.int32)
 
     base = np.arange(24, dtype=np.float64).reshape(4, 6)
-    state = {"flip": base[::-2, ::3], "turned": base.T, "big": base.astype(">f8"), "t": Tensor(), "d": OnDevice()}
+    state = {
+        "flip": base[::-2, ::3],
+        "turned": base.T,
+        "big": base.astype(">f8"),
+        "t": Tensor(),
+        "d": OnDevice(),
+    }
     save(tmp_path / "a.safetensors", state)
     arrays = load(tmp_path / "a.safetensors")
     assert arrays["flip"].tolist() == base[::-2, ::3].tolist()
@@ -110,7 +116,10 @@ def test_same_content_gives_the_same_bytes_for_ever(tmp_path):
     content = (tmp_path / "forward").read_bytes()
     assert content == (tmp_path / "reverse").read_bytes()
     # pinned: a change here makes the files of earlier versions differ from those of this one
-    assert hashlib.sha256(content).hexdigest() == "3c408bf1169bc0cded242a807ed47d44e4cb1eb197b325f3cb694b48c55cd016"
+    assert (
+        hashlib.sha256(content).hexdigest()
+        == "3c408bf1169bc0cded242a807ed47d44e4cb1eb197b325f3cb694b48c55cd016"
+    )
 
 
 def test_the_digest_is_what_the_docstring_says(tmp_path):
@@ -137,7 +146,9 @@ def test_the_digest_is_what_the_docstring_says(tmp_path):
         ({}, {"x": "a" * (17 << 20)}, ArgumentError, "at most 16777216 bytes"),
     ],
 )
-def test_what_the_format_cannot_hold_is_refused_and_nothing_is_written(tmp_path, state, metadata, error, words):
+def test_what_the_format_cannot_hold_is_refused_and_nothing_is_written(
+    tmp_path, state, metadata, error, words
+):
     with pytest.raises(error, match=words):
         save(tmp_path / "a.safetensors", state, metadata)
     assert list(tmp_path.iterdir()) == []

@@ -114,9 +114,10 @@ def test_packing_methods_that_numpy_never_writes(tmp_path, method):
 
 
 def test_two_members_of_one_name(tmp_path):
-    with zipfile.ZipFile(tmp_path / "w.npz", "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
+    with zipfile.ZipFile(tmp_path / "w.npz", "w") as archive:
         archive.writestr("w.npy", npy_bytes(np.ones(3)))
-        archive.writestr("w.npy", npy_bytes(np.zeros(3)))
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("w.npy", npy_bytes(np.zeros(3)))
     with pytest.raises(FormatError, match="two members of the same name"):
         load_weights(tmp_path / "w.npz")
 
@@ -131,7 +132,8 @@ def test_damaged_npz_files_give_the_same_arrays_or_a_format_error(tmp_path):
     state = {"a": RNG.normal(size=(8, 8)), "b": np.arange(20)}
     np.savez_compressed(tmp_path / "good.npz", **state)
     content = (tmp_path / "good.npz").read_bytes()
-    rng, refused, path = np.random.default_rng(3), 0, tmp_path / "w.npz"
+    rng, path = np.random.default_rng(3), tmp_path / "w.npz"
+    refused = sentences = 0
     for case in range(600):
         damaged = bytearray(content)
         place = int(rng.integers(len(content)))
@@ -145,13 +147,12 @@ def test_damaged_npz_files_give_the_same_arrays_or_a_format_error(tmp_path):
         try:
             arrays = load_weights(path)
         except FormatError as error:
-            assert "w.npz" in str(error)
-            assert "\n" not in str(error)
-            refused += 1
+            refused += "w.npz" in str(error) and "\n" not in str(error)
+            sentences += 1
         else:  # the names are not covered by the zip's checksums: convert_weights reports those
             for array, right in zip(arrays.values(), state.values(), strict=True):
                 assert array.tobytes() == right.tobytes()
-    assert refused > 400
+    assert refused == sentences > 400
 
 
 # ---- conversion
@@ -215,7 +216,9 @@ def test_convolutions_of_pytorch_compute_the_same(tmp_path, inputs, outputs, ker
     np.testing.assert_allclose(y, expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("inputs", "outputs", "kernel", "groups"), [(3, 5, 4, 1), (6, 4, 3, 2), (3, 3, 3, 1)])
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "kernel", "groups"), [(3, 5, 4, 1), (6, 4, 3, 2), (3, 3, 3, 1)]
+)
 def test_conv1d_of_pytorch_computes_the_same(inputs, outputs, kernel, groups):
     torch = pytest.importorskip("torch")
     theirs = torch.nn.Conv1d(inputs, outputs, kernel, groups=groups, bias=False).double()
@@ -320,7 +323,12 @@ def test_a_single_layer_has_names_without_a_path():
 
 
 def test_missing_extra_and_misshaped_entries_are_all_listed():
-    state = {"a.weight": np.ones((5, 2)), "b.bias": np.ones(3), "b.odd": np.ones(1), "b.num_batches_tracked": np.ones(())}
+    state = {
+        "a.weight": np.ones((5, 2)),
+        "b.bias": np.ones(3),
+        "b.odd": np.ones(1),
+        "b.num_batches_tracked": np.ones(()),
+    }
     module_state = {"a.weight": (5, 2), "a.bias": (5,), "c.running_mean": (3,)}
     with pytest.raises(FormatError) as caught:
         convert_weights(state, module_state, source="pytorch")

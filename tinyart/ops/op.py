@@ -16,7 +16,7 @@ class Op:
     """An operation: the name of its kernel and a gradient rule for each argument.
 
     A rule takes the cotangent of the output and then, by name, what it wants saved: arguments ("x"), named results of
-    the kernel ("y"), an argument's "x_shape" or "x_dtype", settings ("axis"). Nothing else is kept, nor anything for a
+    the kernel ("y"), an argument's "x_shape" or "x_dtype", a setting ("axis"), all "settings". Nothing else is kept, nor anything for a
     rule that nobody needs: of `Op("mul", "a b", a=lambda g, b: g * b, b=lambda g, a: g * a)` with a constant b, only
     b. "*xs" stands for any number of arguments; their one rule may also name "position" and "shapes". The first
     `outputs` results (0: all) are differentiable, those up to `returned` are constants, the rest is only saved.
@@ -48,7 +48,9 @@ class Op:
         """Name -> (value, version now). Arguments are saved as tensors: a second derivative goes on through them."""
         saved: dict[str, Any] = {}
         for name in self.to_save(edges):
-            if name in settings:
+            if name == "settings":
+                value = settings
+            elif name in settings:
                 value = settings[name]
             elif name in self.arguments:
                 value = inputs[self.arguments.index(name)]
@@ -104,9 +106,6 @@ class Fused(Op):
 
     def to_save(self, edges: Sequence[Any]) -> set[str]:
         return {*self.arguments, *self.backward, "settings"}
-
-    def save(self, edges: Sequence[Any], inputs: Sequence[Any], results: Sequence[Any], settings: Any) -> Any:
-        return super().save(edges, inputs, results, {"settings": settings})
 
     def pullback(self, node: Node, g: Any, wanted: list[bool], create_graph: bool) -> list[Any]:
         values = self.restore(node)

@@ -1,0 +1,11 @@
+"""Every kernel as the plainest array code: definition, oracle and fallback. NumPy or CuPy arrays in and out."""
+
+from .conv import conv, conv_input, conv_weight
+from .elementwise import *  # noqa: F403  (a table of names)
+from .index import put_add, take, take_add, take_along, take_along_add
+from .norm import batch_norm, batch_norm_backward, layer_norm, layer_norm_backward
+from .optim import adam_, rmsprop_, sgd_
+from .pool import max_pool, max_pool_gather, max_pool_input, sum_pool, sum_pool_input
+from .random import bernoulli, counters_used, normal, permutation, randint, uniform
+from .reduce import argmax, argmin, log_softmax, logsumexp, max, min, softmax, sum
+from .shape import broadcast_to, concatenate, flip, getitem, matmul, pad, reshape, split, transpose

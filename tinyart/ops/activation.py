@@ -1,0 +1,41 @@
+"""Activations, elementwise."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from tinyart.graph import apply
+from tinyart.ops.elementwise import erf, greater, where
+from tinyart.ops.op import Op
+
+if TYPE_CHECKING:
+    from tinyart.tensor import Tensor
+
+relu = Op("relu", "x", "max(x, 0); its gradient at 0 is 0", x=lambda g, y: where(greater(y, 0.0), g, 0.0))
+sigmoid = Op("sigmoid", "x", "1 / (1 + e^-x)", x=lambda g, y: g * y * (1.0 - y))
+softplus = Op("softplus", "x", "ln(1 + e^x)", x=lambda g, x: g * sigmoid(x))
+_LEAKY_RELU = Op("leaky_relu", "x", x=lambda g, x, slope: where(greater(x, 0.0), g, g * slope))
+_ELU = Op("elu", "x", x=lambda g, x, y, alpha: where(greater(x, 0.0), g, g * (y + alpha)))
+
+
+def leaky_relu(x: Any, slope: float = 0.01) -> "Tensor":
+    """x for x > 0, else slope·x (Maas et al. 2013)"""
+    y: Tensor = apply(_LEAKY_RELU, x, slope=slope)
+    return y
+
+
+def elu(x: Any, alpha: float = 1.0) -> "Tensor":
+    """x for x > 0, else α(e^x - 1) (Clevert et al. 2016)"""
+    y: Tensor = apply(_ELU, x, alpha=alpha)
+    return y
+
+
+def gelu(x: Any) -> "Tensor":
+    """x Φ(x) = x/2 (1 + erf(x/√2)) (Hendrycks & Gimpel 2016)"""
+    y: Tensor = x * (erf(x * (1 / math.sqrt(2))) + 1.0) * 0.5
+    return y
+
+
+def silu(x: Any) -> "Tensor":
+    """x / (1 + e^-x)"""
+    y: Tensor = x * sigmoid(x)
+    return y

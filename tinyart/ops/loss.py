@@ -1,0 +1,81 @@
+"""Losses. `reduction`: "mean" over all elements (rows in `cross_entropy`), "sum", or "none"."""
+
+from typing import TYPE_CHECKING, Any
+
+from tinyart.errors import ArgumentError, ShapeError
+from tinyart.graph import Variable
+from tinyart.ops.elementwise import abs as absolute
+from tinyart.ops.elementwise import exp
+from tinyart.ops.index import gather
+from tinyart.ops.activation import sigmoid, softplus
+from tinyart.ops.op import Op
+from tinyart.ops.reduce import log_softmax, mean, sum
+from tinyart.ops.reduce import unbroadcast
+from tinyart.ops.shape import expand_dims, squeeze
+
+if TYPE_CHECKING:
+    from tinyart.tensor import Tensor
+
+
+def mse_loss(x: Any, target: Any, reduction: str = "mean") -> "Tensor":
+    """(x - target)²"""
+    return _reduced("mse_loss", (_like("mse_loss", x, target) - target) ** 2, reduction)
+
+
+def l1_loss(x: Any, target: Any, reduction: str = "mean") -> "Tensor":
+    """|x - target|"""
+    return _reduced("l1_loss", absolute(_like("l1_loss", x, target) - target), reduction)
+
+
+def bce_with_logits(x: Any, target: Any, reduction: str = "mean") -> "Tensor":
+    """-t ln σ(x) - (1 - t) ln(1 - σ(x)) = ln(1 + e^x) - t x, for logits x and targets t in [0, 1]"""
+    _like("bce_with_logits", x, target)
+    return _reduced("bce_with_logits", _BCE(x, target), reduction)
+
+
+_BCE = Op("bce_with_logits", "x t",
+          x=lambda g, x, t: g * (sigmoid(x) - t),
+          t=lambda g, x: -g * x)
+
+
+def cross_entropy(logits: Any, target: Any, reduction: str = "mean") -> "Tensor":
+    """-Σ_c t_c ln softmax(logits)_c, for logits (.., C) and target: class numbers (..) or probabilities (.., C).
+
+    Errors: `ShapeError` for shapes and class numbers outside 0 ≤ c < C.
+    """
+    target = target if isinstance(target, Variable) else Variable.result(target)
+    soft = target.array.dtype.kind == "f"
+    if target.array.shape != (logits.shape if soft else logits.shape[:-1]):
+        raise ShapeError("cross_entropy", "target", f"{logits.shape[:-1]} class numbers or {logits.shape} probabilities",
+                         f"{target.array.shape} {target.array.dtype}")
+    log_p = log_softmax(logits)  # (.., C)
+    if soft:
+        return _reduced("cross_entropy", -sum(target * log_p, -1), reduction)
+    return _reduced("cross_entropy", -squeeze(gather(log_p, expand_dims(target, -1), -1), -1), reduction)
+
+
+def kl_to_standard_normal(mu: Any, log_var: Any) -> "Tensor":
+    """KL(N(μ, σ²) ‖ N(0, 1)) = -½ Σ_j (1 + ln σ_j² - μ_j² - σ_j²): (.., J), (.., J) -> (..)
+
+    Kingma & Welling 2014, appendix B.
+    """
+    return sum(1.0 + log_var - mu * mu - exp(log_var), -1) * -0.5
+
+
+def kl_normal(mu: Any, log_var: Any, mu_p: Any, log_var_p: Any) -> "Tensor":
+    """KL(N(μ, σ²) ‖ N(μ_p, σ_p²)) = ½ Σ_j (ln σ_p²/σ² - 1 + (σ² + (μ - μ_p)²)/σ_p²): (.., J) each -> (..)"""
+    ratio = exp(log_var - log_var_p) + (mu - mu_p) ** 2 * exp(-log_var_p)
+    return sum(log_var_p - log_var - 1.0 + ratio, -1) * 0.5
+
+
+def _like(name: str, x: Any, target: Any) -> Any:
+    if tuple(target.shape) != x.shape:
+        raise ShapeError(name, "target", f"x's shape {x.shape}", f"{tuple(target.shape)}", fix="reshape one of them")
+    return x
+
+
+def _reduced(name: str, loss: Any, reduction: str) -> "Tensor":
+    if reduction not in ("mean", "sum", "none"):
+        raise ArgumentError(name, "reduction", "'mean', 'sum' or 'none'", repr(reduction))
+    result: Tensor = {"mean": mean, "sum": sum}[reduction](loss) if reduction != "none" else loss
+    return result

@@ -1,0 +1,46 @@
+"""Resizing images as two matrix products, one an axis: the gradients are those of the product."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinyart.errors import ArgumentError, ShapeError
+from tinyart.ops.matmul import matmul
+from tinyart.ops.shape import reshape
+
+if TYPE_CHECKING:
+    from tinyart.tensor import Tensor
+
+
+def resize(x: Any, size: tuple[int, int], method: str = "nearest") -> "Tensor":
+    """Images at another size: (N, H, W, C) -> (N, OH, OW, C).
+
+    Output pixel i is centred at s = (i + ½)·H/OH - ½ of the input. "nearest" takes pixel ⌊(i + ½)·H/OH⌋, "bilinear"
+    mixes pixels ⌊s⌋ and ⌊s⌋ + 1 by (1 - t), t with t = s - ⌊s⌋, the border repeated (PyTorch's align_corners=False).
+    Cost: 2·(OH·H·W + OH·OW·W)·N·C operations.
+
+    Errors: `ShapeError` for x that is not (N, H, W, C) or has no pixel, `ArgumentError` for size and method.
+    """
+    if x.ndim != 4 or 0 in x.shape[1:3]:
+        raise ShapeError("resize", "x", "shape (N, H, W, C) with at least one pixel", f"{x.shape}")
+    if method not in ("nearest", "bilinear") or len(size) != 2 or min(size) < 1:
+        raise ArgumentError("resize", "size, method", "two lengths >= 1 and 'nearest' or 'bilinear'", f"{size}, {method!r}")
+    n, h, w, c = x.shape
+    rows, columns = (_weights(x, old, new, method) for old, new in zip((h, w), size, strict=True))
+    y = matmul(rows, reshape(x, (n, h, w * c)))  # (N, OH, W·C)
+    y = matmul(columns, reshape(y, (n * size[0], w, c)))  # (N·OH, OW, C)
+    return reshape(y, (n, *size, c))
+
+
+def _weights(x: Any, old: int, new: int, method: str) -> Any:
+    """(new, old): how much of each old pixel is in each new one; every row sums to 1."""
+    weights = np.zeros((new, old), x.dtype)
+    i = np.arange(new)
+    if method == "nearest":
+        weights[i, (2 * i + 1) * old // (2 * new)] = 1
+    else:
+        s = np.clip((i + 0.5) * old / new - 0.5, 0, old - 1)
+        below = np.minimum(s.astype(int), old - 1)
+        np.add.at(weights, (i, below), 1 - (s - below))
+        np.add.at(weights, (i, np.minimum(below + 1, old - 1)), s - below)
+    return np.asarray(weights, like=x.array)
