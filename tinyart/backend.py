@@ -29,8 +29,8 @@ class _Table:
 
     def __getattr__(self, name: str) -> Any:
         overrides = import_module(f"tinyart.kernels.{self.device}").OVERRIDES
-        module = f"tinyart.kernels.{self.device}.{overrides[name]}" if name in overrides else "tinyart.kernels.reference"
-        kernel = getattr(import_module(module), name)
+        module = f"{self.device}.{overrides[name]}" if name in overrides else "reference"
+        kernel = getattr(import_module(f"tinyart.kernels.{module}"), name)
         setattr(self, name, kernel)  # found once: the next look-up does not come here
         return kernel
 
@@ -55,7 +55,7 @@ def _kernels_elsewhere(arrays: tuple[Any, ...]) -> Kernels:
     devices = {device_of(a) for a in arrays if type(a) not in _SCALARS}
     if len(devices) > 1:
         raise DeviceError("operation", "inputs", "arrays of one device", " and ".join(map(describe, arrays)),
-                          fix="move one: x.to('cuda') or x.to('cpu')")  # fmt: skip
+                          fix="move one: x.to('cuda') or x.to('cpu')")
     return _cuda if devices == {"cuda"} else _cpu
 
 
@@ -66,7 +66,7 @@ def _cupy() -> Any:
         cupy.cuda.runtime.getDeviceCount()
     except Exception as error:  # a missing package, driver or card: each raises its own type
         raise DeviceError("device", "'cuda'", "CuPy and an NVIDIA GPU", f"{type(error).__name__}: {error}",
-                          fix="pip install 'tinyart[cuda12]' or 'tinyart[cuda13]', to match the driver")  # fmt: skip
+                          fix="pip install 'tinyart[cuda12]' or 'tinyart[cuda13]', to match the driver") from error
     return cupy
 
 

@@ -81,6 +81,13 @@ class Node:
         self.where = _line() if _mode.anomaly else "a line recorded outside detect_anomaly()"
 
 
+def leaf(tensor: Any) -> None:
+    """Make `tensor` a leaf of the tape: gradients with respect to it can be asked for."""
+    if tensor.array.dtype.kind != "f":
+        raise DtypeError("requires_grad", "tensor", "a floating dtype", describe(tensor.array), fix="astype('float32')")
+    tensor.node, tensor.slot = Node(None, (), [tensor.array], weakref.ref(tensor)), 0
+
+
 def apply(op: Any, *inputs: Any, **settings: Any) -> Any:
     """Run `op` on tensors, arrays and Python numbers, and record it if a gradient may be asked for.
 

@@ -11,7 +11,7 @@ Array = Any
 
 
 def sgd_(
-    p: Array, g: Array, m: Array | None, *, lr: float, momentum: float, nesterov: bool, weight_decay: float
+    p: Array, g: Array, m: Array, *, lr: float, momentum: float, nesterov: bool, weight_decay: float
 ) -> None:
     """m ← momentum·m + g      p ← p - lr·m, with Nesterov p - lr·(g + momentum·m)
 
@@ -30,7 +30,7 @@ def rmsprop_(
     p: Array,
     g: Array,
     v: Array,
-    m: Array | None = None,
+    m: Array = None,
     mean: Array | None = None,
     *,
     lr: float,

@@ -22,7 +22,8 @@ _LOW = 0xFFFFFFFF
 
 def counters_used(size: int, dtype: Any) -> int:
     """How many counters a call uses that returns `size` elements of `dtype`: where the next call may start."""
-    return -(-size * max(1, np.dtype(dtype).itemsize // 4) // 4)
+    words: int = size * max(1, np.dtype(dtype).itemsize // 4)
+    return -(-words // 4)
 
 
 def philox_uint32(key: int, counter: int, n: int, like: Array) -> Array:
@@ -71,7 +72,7 @@ def randint(key: int, counter: int, *, shape: tuple[int, ...], low: int, high: i
     ACM TOMACS 2019, without the rejection step).
     """
     words = _words64(key, counter, math.prod(shape), like)
-    return (_high_product(words, high - low) + low % 2**64).astype(np.int64).reshape(shape)
+    return (_high_product(words, high - low) + low % 2**64).view(np.int64).reshape(shape)
 
 
 def permutation(key: int, counter: int, *, n: int, like: Array) -> Array:

@@ -158,10 +158,6 @@ def test_damaged_npz_files_give_the_same_arrays_or_a_format_error(tmp_path):
 # ---- conversion
 
 
-def shapes(state):
-    return {name: array.shape for name, array in state.items()}
-
-
 def conv_channels_last(x, w, groups):
     """y[n, i, j, o] = sum x[n, i + a, j + b, group of o's channel c] w[a, b, c, o], stride 1, no padding."""
     kh, kw, per_group, outputs = w.shape

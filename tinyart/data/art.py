@@ -7,6 +7,8 @@ A family asks the generator for the same numbers at every size, so a larger size
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
+from types import EllipsisType
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from tinyart.errors import ArgumentError
 
 Plane = np.ndarray  # (S, S) float32
 Canvas = np.ndarray  # (S, S, 3) float32
+Part = tuple[slice, slice] | EllipsisType
 
 _FINER = 3
 _MAX_SIZE = 1024
@@ -72,17 +75,24 @@ def _ground(x: Plane, colour: np.ndarray) -> Canvas:
     return np.broadcast_to(colour, (*x.shape, 3)).astype(np.float32)
 
 
-def _paint(canvas: Canvas, colour: np.ndarray, distance: Plane) -> None:
-    """Lay a colour on where the signed distance to a shape is negative, with an edge one sample wide."""
-    cover = np.clip(0.5 - distance * len(distance), 0, 1)[..., None]  # (S, S, 1)
-    canvas += cover * (colour - canvas)
+def _paint(canvas: Canvas, colour: np.ndarray, distance: Plane, part: Part = ...) -> None:
+    """Lay a colour on a part where the signed distance to a shape is negative, with an edge one sample wide."""
+    cover = np.clip(0.5 - distance * len(canvas), 0, 1)[..., None]  # (S, S, 1)
+    canvas[part] += cover * (colour - canvas[part])
+
+
+def _window(x: Plane, low: np.ndarray, high: np.ndarray) -> Part:
+    """The samples from the point `low` to the point `high`: small shapes need not touch the rest."""
+    (left, top), (right, bottom) = (np.clip((low, high), 0, 1) * len(x)).astype(int).tolist()
+    return slice(top, bottom + 1), slice(left, right + 1)
 
 
 def _ramp(colours: np.ndarray, t: Plane) -> Canvas:
     """Colours at t in [0, 1], between the given ones in equal steps."""
     stops = np.linspace(0, 1, len(colours))
     table = np.stack([np.interp(np.linspace(0, 1, 256), stops, channel) for channel in colours.T], axis=1)
-    return table.astype(np.float32)[(np.clip(t, 0, 1) * 255).astype(np.intp)]  # (S, S, 3)
+    canvas: Canvas = table.astype(np.float32)[(np.clip(t, 0, 1) * 255).astype(np.intp)]  # (S, S, 3)
+    return canvas
 
 
 def _waves(rng: np.random.Generator, x: Plane, y: Plane, frequency: float, count: int = 5) -> Plane:
@@ -96,7 +106,14 @@ def _to_segment(x: Plane, y: Plane, start: np.ndarray, end: np.ndarray) -> Plane
     """Distance to the segment from `start` to `end`."""
     (ax, ay), (dx, dy) = start, end - start
     along = np.clip(((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy + np.float32(1e-12)), 0, 1)
-    return np.hypot(x - ax - along * dx, y - ay - along * dy)
+    distance: Plane = np.hypot(x - ax - along * dx, y - ay - along * dy)
+    return distance
+
+
+def _cells(x: Plane, y: Plane, count: int) -> tuple[np.ndarray, np.ndarray, Plane, Plane]:
+    """Row and column of each sample in a board of count x count squares, and x and y in its square."""
+    row, column = (y * count).astype(np.intp), (x * count).astype(np.intp)
+    return row, column, x * count - column, y * count - row
 
 
 def _pick(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -133,15 +150,15 @@ def _circles(rng: np.random.Generator, x: Plane, y: Plane) -> Canvas:
     """Rings around the middles of squares, after Kandinsky's study of colours."""
     light, dark, accents = _pick(rng)
     colours = np.concatenate([[light, dark], accents])  # (5, 3)
-    count, rings = rng.integers(2, 5), 4
-    row, column = np.minimum((y * count).astype(int), count - 1), np.minimum((x * count).astype(int), count - 1)
+    count, rings = int(rng.integers(2, 5)), 4
+    row, column, u, v = _cells(x, y, count)
     chosen = rng.permuted(np.tile(np.arange(5), (count, count, 1)), axis=2)  # neighbours in a cell differ
     radii = np.linspace(0.47, 0.12, rings) + rng.uniform(-0.04, 0.04, (count, count, rings))
-    radius = np.hypot(x * count - column - 0.5, y * count - row - 0.5)
-    canvas = colours[chosen[row, column, 0]]  # (S, S, 3)
+    radius = np.hypot(u - 0.5, v - 0.5)
+    canvas: Canvas = colours[chosen[row, column, 0]]  # (S, S, 3)
     for ring in range(rings):
-        distance = (radius - radii[row, column, ring].astype(np.float32)) / count
-        _paint(canvas, colours[chosen[row, column, (ring + 1) % 5]], distance)
+        distance = (radius - radii.astype(np.float32)[row, column, ring]) / count
+        _paint(canvas, colours[chosen[row, column, ring + 1]], distance)
     return canvas
 
 
@@ -152,7 +169,7 @@ def _roses(rng: np.random.Generator, x: Plane, y: Plane) -> Canvas:
     dx, dy = x - 0.5 - rng.uniform(-0.05, 0.05), y - 0.5 - rng.uniform(-0.05, 0.05)
     radius, theta = np.hypot(dx, dy), np.arctan2(dy, dx)
     canvas = _ground(x, ground)
-    petals, turn, reach = rng.integers(3, 9), rng.uniform(0, math.tau), rng.uniform(0.4, 0.48)
+    petals, turn, reach = rng.integers(3, 9), rng.uniform(0, math.tau), rng.uniform(0.4, 0.5)
     for layer, colour in enumerate(accents):
         bend = turn + layer * math.pi / petals
         edge = reach * (1 - 0.28 * layer) * (0.25 + 0.75 * np.abs(np.cos(petals * (theta - bend) / 2)))
@@ -165,11 +182,9 @@ def _roses(rng: np.random.Generator, x: Plane, y: Plane) -> Canvas:
 def _truchet(rng: np.random.Generator, x: Plane, y: Plane) -> Canvas:
     """Truchet tiles: two quarter circles in each square, turned at random, join into winding ribbons."""
     light, dark, accents = _pick(rng)
-    count = rng.integers(3, 6)
-    turned = rng.integers(0, 2, (count, count))
-    row, column = np.minimum((y * count).astype(int), count - 1), np.minimum((x * count).astype(int), count - 1)
-    turn = turned[row, column]
-    u, v = x * count - column, y * count - row
+    count = int(rng.integers(3, 6))
+    row, column, u, v = _cells(x, y, count)
+    turn = rng.integers(0, 2, (count, count))[row, column]
     u = np.where(turn == 1, 1 - u, u)
     near, far = np.hypot(u, v), np.hypot(1 - u, 1 - v)
     corner = np.minimum(near, far) - 0.5  # negative around the two corners that the arcs go round
@@ -186,12 +201,13 @@ def _flow(rng: np.random.Generator, x: Plane, y: Plane) -> Canvas:
     light, dark, accents = _pick(rng)
     bend = rng.uniform(0.05, 0.12)
     stream = _waves(rng, x + bend * _waves(rng, x, y, 2), y + bend * _waves(rng, x, y, 2), 1.4)
-    level = stream * rng.uniform(2.2, 3.4) + rng.uniform(0, 5)
+    level = stream * np.float32(rng.uniform(2.2, 3.4)) + np.float32(rng.uniform(0, 5))
     colours = np.concatenate([[light], accents, [dark]])[[0, 1, 2, 4, 3]]  # (5, 3)
     band = np.floor(level).astype(int)
-    part = (level - band)[..., None]  # (S, S, 1)
-    here, next_ = colours[band % 5], colours[(band + 1) % 5]
-    return here + (next_ - here) * (np.clip((part - 0.35) / 0.3, 0, 1) ** 2) * 0.85
+    blend = np.clip((level - band - 0.35) / 0.3, 0, 1).astype(np.float32)[..., None] ** 2  # (S, S, 1)
+    here, above = colours[band % 5], colours[(band + 1) % 5]
+    canvas: Canvas = here + (above - here) * blend
+    return canvas
 
 
 def _glass(rng: np.random.Generator, x: Plane, y: Plane) -> Canvas:
@@ -199,11 +215,13 @@ def _glass(rng: np.random.Generator, x: Plane, y: Plane) -> Canvas:
     light, dark, accents = _pick(rng)
     side = 4
     cells = np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).reshape(-1, 2)  # (16, 2)
-    points = (cells + rng.uniform(0.08, 0.92, cells.shape)) / side
-    points = points.astype(np.float32)
-    distance = np.stack([np.hypot(x - px, y - py) for px, py in points])  # (16, S, S)
-    nearest = distance.argmin(axis=0)
-    first, second = np.partition(distance, 1, axis=0)[:2]
+    points = ((cells + rng.uniform(0.08, 0.92, cells.shape)) / side).astype(np.float32)
+    first, second, nearest = np.full_like(x, 9), np.full_like(x, 9), np.zeros(x.shape, np.intp)
+    for k, (px, py) in enumerate(points):
+        distance = np.hypot(x - px, y - py)
+        nearest = np.where(distance < first, k, nearest)
+        second = np.minimum(second, np.maximum(first, distance))
+        first = np.minimum(first, distance)
     mixed = accents[rng.integers(0, 3, len(points))]
     mixed += (light - mixed) * rng.choice([0, 0.12, 0.45], (len(points), 1))
     glow = 1.12 - 1.4 * first[..., None]
@@ -219,13 +237,14 @@ def _sunsets(rng: np.random.Generator, x: Plane, y: Plane) -> Canvas:
     radius, height = rng.uniform(0.1, 0.18), rng.uniform(0.0, 0.25)
     canvas = _ramp(sky[:3], y / horizon)
     distance = np.hypot(x - sun_x, y - (horizon - height))
-    canvas += (sky[3] - canvas) * np.exp(-(distance / radius / 1.6) ** 2)[..., None] * 0.55
+    canvas += (sky[3] - canvas) * np.exp(-((distance / radius / 1.6) ** 2))[..., None] * 0.55
     _paint(canvas, sky[3], distance - radius)
     if rng.random() < 0.4:
         sea = sky[4] + (sky[1] - sky[4]) * 0.45
-        depth = (y - horizon) / (1 - horizon)
-        _paint(canvas, sea + (sky[4] - sea) * np.clip(depth, 0, 1)[..., None], horizon - y)
-        ripple = np.abs(x - sun_x) - radius * (0.55 + 0.45 * np.cos(math.tau * (6 * depth**0.7))) * (1 - 0.4 * depth)
+        depth = np.clip((y - horizon) / (1 - horizon), 0, 1)
+        _paint(canvas, sea + (sky[4] - sea) * depth[..., None], horizon - y)
+        width = radius * (1 - 0.4 * depth) * (0.55 + 0.45 * np.cos(6 * math.tau * depth**0.7))
+        ripple = np.abs(x - sun_x) - width
         _paint(canvas, sky[2] + (sky[3] - sky[2]) * 0.4, np.maximum(ripple, horizon - y + 0.01))
         return canvas
     for layer in range(3):
@@ -241,22 +260,23 @@ def _plants(rng: np.random.Generator, x: Plane, y: Plane) -> Canvas:
     canvas = _ramp(np.stack([light, light + (accents[0] - light) * 0.3]), y)
     _paint(canvas, accents[0] * 0.75, 0.9 + 0.025 * np.cos(5 * x + rng.uniform(0, 6)) - y)
     spread, shrink = rng.uniform(0.35, 0.62), rng.uniform(0.7, 0.78)
-    branches = [(np.array([0.5, 0.93]), -math.pi / 2 + rng.uniform(-0.12, 0.12), rng.uniform(0.23, 0.27), 0.032)]
-    wood, tips = np.full_like(x, 1), []
+    root, lean, height = np.array([rng.uniform(0.42, 0.58), 0.93]), rng.uniform(-0.15, 0.15), rng.uniform(0.2, 0.27)
+    branches, wood = [(root, lean - math.pi / 2, height, 0.032)], np.full_like(x, 1)
     for _ in range(5):
         grown = []
         for start, angle, length, width in branches:
             end = start + length * np.array([math.cos(angle), math.sin(angle)])
-            np.minimum(wood, _to_segment(x, y, start, end) - width, out=wood)
+            part = _window(x, np.minimum(start, end) - 0.05, np.maximum(start, end) + 0.05)
+            wood[part] = np.minimum(wood[part], _to_segment(x[part], y[part], start, end) - width)
             for side in (-1, 1):
                 turn = side * spread * rng.uniform(0.7, 1.25)
                 grown.append((end, angle + turn, length * shrink * rng.uniform(0.85, 1.1), width * 0.68))
         branches = grown
-    tips = [start for start, *_ in branches[::2]]
     _paint(canvas, dark, wood)
-    for tip, shade in zip(tips, rng.uniform(0, 0.5, len(tips)), strict=True):
-        blossom = accents[1] + (light - accents[1]) * shade
-        _paint(canvas, blossom, np.hypot(x - tip[0], y - tip[1]) - 0.045)
+    size, shades = rng.uniform(0.035, 0.055), rng.uniform(0, 0.5, (len(branches), 1)).astype(np.float32)
+    for (tip, *_), blossom in zip(branches, accents[1] + (light - accents[1]) * shades, strict=True):
+        part = _window(x, tip - 0.08, tip + 0.08)
+        _paint(canvas, blossom, np.hypot(x[part] - tip[0], y[part] - tip[1]) - size, part)
     return canvas
 
 
@@ -281,8 +301,8 @@ def _glyphs(rng: np.random.Generator, x: Plane, y: Plane) -> Canvas:
     pen, letter = np.full_like(x, 1), np.full_like(x, 1)
     for stroke in _GLYPHS[rng.integers(len(_GLYPHS))].split():
         keys = np.array([int(key) - 1 for key in stroke])
-        points = np.stack([keys % 3 - 1, 1 - keys // 3], axis=1) * np.float32([0.22, 0.3])  # (keys, 2)
-        for start, end in zip(points[:-1], points[1:], strict=True):
+        points = np.stack([keys % 3 - 1, 1 - keys // 3], axis=1) * np.array([0.22, 0.3], np.float32)  # (keys, 2)
+        for start, end in pairwise(points):
             np.minimum(letter, _to_segment(u, v, start, end), out=letter)
             np.minimum(pen, _to_segment(u - 0.05, v - 0.05, start, end), out=pen)
     width = rng.uniform(0.045, 0.075)
@@ -292,14 +312,12 @@ def _glyphs(rng: np.random.Generator, x: Plane, y: Plane) -> Canvas:
 
 
 def _ripples(rng: np.random.Generator, x: Plane, y: Plane) -> Canvas:
-    """Rings from two or three places, added: interference, as on a pond."""
+    """Rings from two places, added: interference, as on a pond."""
     light, dark, accents = _pick(rng)
     total = np.zeros_like(x)
-    count = rng.integers(2, 4)
-    for px, py in rng.uniform(0.0, 1.0, (count, 2)):
-        total += np.cos(math.tau * rng.uniform(2.5, 4.5) * np.hypot(x - px, y - py))
-    colours = np.stack([dark, accents[0], accents[1], light])
-    return _ramp(colours, 0.5 + total / (2.2 * count))
+    for px, py in rng.uniform(0, 1, (2, 2)).astype(np.float32):
+        total += np.cos(math.tau * rng.uniform(2, 3.8) * np.hypot(x - px, y - py))
+    return _ramp(np.stack([dark, dark, accents[0], accents[1], light, light]), 0.5 + total / 4)
 
 
 _FAMILIES: tuple[Callable[[np.random.Generator, Plane, Plane], Canvas], ...] = (

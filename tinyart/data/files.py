@@ -20,7 +20,7 @@ def cache_folder() -> Path:
 def data_folders(name: str) -> list[Path]:
     """Folders that may hold the data set `name`, in the order of the search: TINYART_DATA, then the cache."""
     own = os.environ.get("TINYART_DATA")
-    return [Path(own) / name] * bool(own) + [cache_folder() / name]
+    return ([Path(own) / name] if own else []) + [cache_folder() / name]
 
 
 @contextmanager
@@ -50,13 +50,13 @@ def reading(operation: str, path: str | Path, expected: str) -> Iterator[None]:
     OSError, SyntaxError, struct.error, ...), hence `Exception`; keep the block down to calls of the library.
     """
     if not os.path.isfile(path):  # to open a pipe would block for ever
-        raise FormatError(operation, shown(path), expected, "no such file")
+        raise FormatError(operation, shown(path), expected, "no regular file of that name")
     try:
         yield
     except FormatError:
         raise
     except Exception as error:
-        reason = (str(error).splitlines() or [""])[0][:200]
+        reason = str(error).partition("\n")[0][:200].rstrip(".")
         raise FormatError(operation, shown(path), expected, f"{type(error).__name__}: {reason}") from error
 
 

@@ -51,6 +51,7 @@ def image_folder(
     folders are not followed, so a loop of links ends. progress(files done, files in all). Raises FormatError
     where no image is left, or where the result would pass 4 GiB.
     """
+    _check_settings("image_folder", size, channels)
     paths = _files_below(Path(folder))
     if len(paths) * size * size * channels > MAX_BYTES:
         what = f"{len(paths)} files at {size}x{size}x{channels}"
@@ -88,10 +89,7 @@ def read_image(
     """
     from PIL import Image, ImageOps
 
-    if channels not in _MODES:
-        raise ArgumentError("read_image", "channels", "1, 3 or 4", f"{channels}")
-    if size < 1:
-        raise ArgumentError("read_image", "size", "1 or more", f"{size}")
+    _check_settings("read_image", size, channels)
     with reading("read_image", path, f"a {_names()} image"), open(path, "rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -104,6 +102,13 @@ def read_image(
             if channels != 4 and square.mode == "RGBA":
                 square = Image.alpha_composite(Image.new("RGBA", square.size, (*background, 255)), square)
             return np.array(square.convert(_MODES[channels])).reshape(size, size, channels)
+
+
+def _check_settings(operation: str, size: int, channels: int) -> None:
+    if channels not in _MODES:
+        raise ArgumentError(operation, "channels", "1, 3 or 4", f"{channels}")
+    if not 1 <= size <= 4096:
+        raise ArgumentError(operation, "size", "1 to 4096", f"{size}")
 
 
 def _check_size(path: str | Path, file: IO[bytes], max_pixels: int) -> None:
@@ -126,16 +131,21 @@ def _in_colour(image: "Image") -> "Image":
     from PIL import Image
 
     if image.mode.startswith("I;16"):  # convert() would clip at 255 where it should scale
-        image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
-    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+        grey = np.asarray(image).astype(np.uint16)
+        image = Image.fromarray(((grey - (grey >> 8) + 128) >> 8).astype(np.uint8))  # v / 257, rounded
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """Files whose names, and whose folders' names, start with no dot; sorted by the bytes of their paths."""
+    """Files whose names, and whose folders' names, start with no dot; sorted by the bytes of their paths.
+
+    A folder that cannot be listed stands among them, so that it is reported like a file that cannot be read.
+    """
     if not folder.is_dir():
         raise FormatError("image_folder", shown(folder), "a folder", "no such folder")
-    paths = []
-    for place, folders, names in os.walk(folder):
+    paths: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=lambda error: paths.append(Path(error.filename))):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths += [Path(place, name) for name in names if not name.startswith(".")]
     return sorted(paths, key=os.fsencode)
@@ -145,9 +155,7 @@ def _names() -> str:
     return f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 
 
-def image_archive(
-    path: str | Path, *, channels: int = 3, background: tuple[int, int, int] = WHITE
-) -> np.ndarray:
+def image_archive(path: str | Path, *, channels: int = 3, background: tuple[int, int, int] = WHITE) -> np.ndarray:
     """The images of an npz: its key `images` or `rgba`, uint8 (N, H, W) or (N, H, W, C) -> (N, H, W, channels).
 
     C is `channels`, or 4 with `channels` 3, which lays them over `background`. Raises FormatError.
@@ -163,5 +171,8 @@ def image_archive(
 
 def over(rgba: np.ndarray, background: tuple[int, int, int] = WHITE) -> np.ndarray:
     """RGBA over one colour, uint8 (..., 4) -> (..., 3): (alpha rgb + (255 - alpha) background) / 255, rounded."""
-    rgb, alpha = rgba[..., :3], rgba[..., 3:].astype(np.uint16)  # 255 * 255 + 127 fits
-    return ((alpha * rgb + (255 - alpha) * np.array(background, np.uint16) + 127) // 255).astype(np.uint8)
+    rgb, ground = np.empty((*rgba.shape[:-1], 3), np.uint8), np.array(background, np.uint16)
+    for k, image in enumerate(rgba):  # one by one: the sums take 16 bits, and 255 * 255 + 127 fits
+        alpha = image[..., 3:].astype(np.uint16)
+        rgb[k] = (alpha * image[..., :3] + (255 - alpha) * ground + 127) // 255
+    return rgb

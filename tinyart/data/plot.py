@@ -106,9 +106,7 @@ def _by_column(xy: np.ndarray) -> np.ndarray:
     return np.column_stack([columns, np.array(rows)])  # y grows downwards: the lowest value has the largest y
 
 
-def _draw_texts(
-    draw: Any, names: list[str], xticks: dict[float, str], yticks: dict[float, str], xlabel: str
-) -> None:
+def _draw_texts(draw: Any, names: list[str], xticks: dict[float, str], yticks: dict[float, str], xlabel: str) -> None:
     from PIL import ImageFont
 
     font = ImageFont.load_default(13)

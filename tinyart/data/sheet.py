@@ -1,7 +1,6 @@
 """Pictures of results, drawn with Pillow alone: sheets of images, animations, loss curves."""
 
 import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,8 @@ def to_uint8(images: Any, *, operation: str = "to_uint8") -> np.ndarray:
     if pixels.dtype.kind != "f" or not np.isfinite(pixels).all():
         got = f"{pixels.dtype}" if pixels.dtype.kind != "f" else "NaN or infinite values"
         raise ArgumentError(operation, "images", "uint8, or finite floats in [0, 1]", got)
-    return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    rounded: np.ndarray = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    return rounded
 
 
 def sheet(images: Any, *, columns: int | None = None, scale: int = 1, gap: int = 1) -> np.ndarray:

@@ -58,8 +58,9 @@ def conv2d(x: Any, w: Any, bias: Any = None, *, stride: int | Pair = 1, padding:
     around = pad_pairs("conv2d", padding, x.shape[1:3], w.shape[:2], stride, dilation)
     for n, k, d, (before, after) in zip(x.shape[1:3], w.shape[:2], dilation, around, strict=True):
         if n + before + after < d * (k - 1) + 1:
-            raise ShapeError("conv2d", "x", f"at least {d * (k - 1) + 1} pixels, padding included, for the kernel's {k}",
-                             f"{n + before + after}", fix="padding='same', or a smaller kernel")
+            raise ShapeError("conv2d", "x", f"at least {d * (k - 1) + 1} pixels, padding included, for a kernel of {k}",
+                             f"{n + before + after}",
+                             fix="padding='same', or a smaller kernel")
     y: Tensor = apply(_CONV, x, w, stride=stride, padding=around, dilation=dilation, groups=groups)
     return y if bias is None else y + bias
 
@@ -91,8 +92,8 @@ def conv_transpose2d(x: Any, w: Any, bias: Any = None, *, stride: int | Pair = 1
     stride, dilation = _pair("conv_transpose2d", "stride", stride), _pair("conv_transpose2d", "dilation", dilation)
     extra = _pair("conv_transpose2d", "output_padding", output_padding, least=0)
     if groups < 1 or x.shape[3] % groups or w.shape[3] != x.shape[3]:
-        raise ShapeError("conv_transpose2d", "w", f"shape (KH, KW, O/groups, I) with I = {x.shape[3]}, which groups divides",
-                         f"{w.shape} with groups {groups}")
+        raise ShapeError("conv_transpose2d", "w", f"shape (KH, KW, O/groups, I) with I = {x.shape[3]}",
+                         f"{w.shape}, groups {groups}", fix="groups must divide I")
     if any(e and e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
         raise ArgumentError("conv_transpose2d", "output_padding", "less than stride or dilation", f"{extra}")
     if padding == "same":

@@ -27,7 +27,7 @@ mul = Op("mul", "a b", "a b", kernel="multiply", floating=False,
 div = Op("div", "a b", "a / b", kernel="divide",
          a=lambda g, b, a_shape: unbroadcast(g / b, a_shape),
          b=lambda g, b, y, b_shape: unbroadcast(-g * y / b, b_shape))
-# In a^b the factor that is 0 decides: 0 · a^(-1) and 0^b · log 0 have the limit 0, so their other factor is made finite.
+# In a^b the factor that is 0 decides: 0 · a^(-1) and 0^b · log 0 have the limit 0, so their other factor is kept finite
 power = Op("power", "a b", "a^b, for a ≥ 0 or integer b",
            a=lambda g, a, b, a_shape: unbroadcast(g * b * a ** _one_less(b), a_shape),
            b=lambda g, a, y, b_shape: unbroadcast(g * y * log(where(equal(a, 0.0), 1.0, a)), b_shape))
@@ -93,7 +93,7 @@ def clip(x: Any, low: float | None = None, high: float | None = None) -> "Tensor
 
     Errors: `ArgumentError` if low > high or both are None.
     """
-    if low is None and high is None or (low is not None and high is not None and not low <= high):
+    if (low is None and high is None) or (low is not None and high is not None and not low <= high):
         raise ArgumentError("clip", "low, high", "low <= high, at most one of them None", f"{low}, {high}")
     result: Tensor = apply(_CLIP, x, low=low, high=high)
     return result

@@ -4,13 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from tinyart.errors import ArgumentError, ShapeError
 from tinyart.graph import Variable
+from tinyart.ops.activation import sigmoid
 from tinyart.ops.elementwise import abs as absolute
 from tinyart.ops.elementwise import exp
 from tinyart.ops.index import gather
-from tinyart.ops.activation import sigmoid, softplus
 from tinyart.ops.op import Op
 from tinyart.ops.reduce import log_softmax, mean, sum
-from tinyart.ops.reduce import unbroadcast
 from tinyart.ops.shape import expand_dims, squeeze
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def cross_entropy(logits: Any, target: Any, reduction: str = "mean") -> "Tensor"
     target = target if isinstance(target, Variable) else Variable.result(target)
     soft = target.array.dtype.kind == "f"
     if target.array.shape != (logits.shape if soft else logits.shape[:-1]):
-        raise ShapeError("cross_entropy", "target", f"{logits.shape[:-1]} class numbers or {logits.shape} probabilities",
+        raise ShapeError("cross_entropy", "target", f"class numbers {logits.shape[:-1]} or probabilities {logits.shape}",
                          f"{target.array.shape} {target.array.dtype}")
     log_p = log_softmax(logits)  # (.., C)
     if soft:

@@ -28,8 +28,8 @@ def matmul(a: Any, b: Any) -> "Tensor":
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[max(b.ndim - 2, 0)]:
         raise ShapeError("matmul", "a, b", "shapes (.., M, K) and (.., K, N)", f"{a.shape} and {b.shape}")
     if a.ndim == 1:
-        y = matmul(reshape(a, (1, *a.shape)), b)  # (.., 1, N), or (1,) for 1-D b
-        return reshape(y, (*b.shape[:-2], *b.shape[-1:]) if b.ndim > 1 else ())
+        row = matmul(reshape(a, (1, *a.shape)), b)  # (.., 1, N), or (1,) for 1-D b
+        return reshape(row, (*b.shape[:-2], *b.shape[-1:]) if b.ndim > 1 else ())
     if b.ndim == 1:
         return reshape(matmul(a, reshape(b, (*b.shape, 1))), a.shape[:-1])
     if a.ndim > 2 and b.ndim == 2:  # one large product, and one for b's gradient, instead of a stack of small ones

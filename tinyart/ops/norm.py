@@ -52,4 +52,5 @@ def layer_norm(x: Any, gamma: Any, beta: Any, *, eps: float = 1e-5) -> "Tensor":
 
 def _check(name: str, x: Any, gamma: Any, beta: Any) -> None:
     if x.ndim < 1 or gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
-        raise ShapeError(name, "x, gamma, beta", "shapes (.., C), (C,) and (C,)", f"{x.shape}, {gamma.shape}, {beta.shape}")
+        raise ShapeError(name, "x, gamma, beta", "shapes (.., C), (C,) and (C,)",
+                         f"{x.shape}, {gamma.shape}, {beta.shape}")

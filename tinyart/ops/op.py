@@ -16,15 +16,15 @@ class Op:
     """An operation: the name of its kernel and a gradient rule for each argument.
 
     A rule takes the cotangent of the output and then, by name, what it wants saved: arguments ("x"), named results of
-    the kernel ("y"), an argument's "x_shape" or "x_dtype", a setting ("axis"), all "settings". Nothing else is kept, nor anything for a
-    rule that nobody needs: of `Op("mul", "a b", a=lambda g, b: g * b, b=lambda g, a: g * a)` with a constant b, only
-    b. "*xs" stands for any number of arguments; their one rule may also name "position" and "shapes". The first
-    `outputs` results (0: all) are differentiable, those up to `returned` are constants, the rest is only saved.
+    the kernel ("y"), an argument's "x_shape" or "x_dtype", a setting ("axis"), all "settings". Nothing else is kept,
+    nor anything for a rule that nobody needs: of `Op("mul", "a b", a=lambda g, b: g * b, b=lambda g, a: g * a)` with a
+    constant b, only b. "*xs" stands for any number of arguments; their one rule may also name "position" and "shapes".
+    The first `outputs` results (0: all) are differentiable, those up to `returned` constants, the rest only saved.
     An operation without settings is called as it is, others by a function that checks the settings first.
     """
 
-    def __init__(self, name: str, arguments: str, doc: str = "", *, kernel: str = "", results: str = "y", outputs: int = 1,
-                 returned: int = 1, view: bool = False, floating: bool = True, free: str = "",
+    def __init__(self, name: str, arguments: str, doc: str = "", *, kernel: str = "", results: str = "y",
+                 outputs: int = 1, returned: int = 1, view: bool = False, floating: bool = True, free: str = "",
                  **rules: Callable[..., Any]):
         self.__doc__ = doc
         self.name, self.kernel, self.view, self.floating = name, kernel or name, view, floating
@@ -95,7 +95,7 @@ class Op:
 class Fused(Op):
     """An operation with one kernel forward, one backward, and a `definition` of it in plain operations.
 
-    `backward` names what the kernel `<kernel>_backward(g, *saved, **settings)` is given; it returns one array for each
+    `backward` names what the kernel `<kernel>_backward(g, *saved)` is given; it returns one array for each
     argument. The definition is documentation, oracle, and what is differentiated under `create_graph`.
     """
 
@@ -111,15 +111,14 @@ class Fused(Op):
         values = self.restore(node)
         if not create_graph:
             arrays = [getattr(values[name], "array", values[name]) for name in self.backward]
-            kernel = getattr(kernels_of(g.array), self.kernel + "_backward")
-            gradients = kernel(g.array, *arrays, **values["settings"])
+            gradients = getattr(kernels_of(g.array), self.kernel + "_backward")(g.array, *arrays)
             return [Variable.result(as_array(a)) if w else None for a, w in zip(gradients, wanted, strict=True)]
         # Through aliases: where one input was computed from another, that path is the tape's business, not ours.
         inputs = [_alias(values[a]) if w else values[a] for a, w in zip(self.arguments, wanted, strict=True)]
         y = self.definition(*inputs, **values["settings"])
         xs = [x for x, w in zip(inputs, wanted, strict=True) if w]
-        gradients = iter(grad(y, xs, create_graph=True, cotangent=g))
-        return [next(gradients) if w else None for w in wanted]
+        found = iter(grad(y, xs, create_graph=True, cotangent=g))
+        return [next(found) if w else None for w in wanted]
 
 
 _IDENTITY = Op("identity", "x", x=lambda g: g)

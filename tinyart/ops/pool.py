@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from tinyart.tensor import Tensor
 
 # The maximum's gradient is linear in g and does not change with x but at ties, hence no rules for x and y.
-_MAX_POOL = Op("max_pool", "x", x=lambda g, x, y, settings: apply(_MAX_POOL_INPUT, g, x.detach(), y.detach(), **settings))
+_MAX_POOL = Op("max_pool", "x",
+               x=lambda g, x, y, settings: apply(_MAX_POOL_INPUT, g, x.detach(), y.detach(), **settings))
 _MAX_POOL_INPUT = Op("max_pool_input", "g x y", results="gx",
                      g=lambda v, x, y, settings: apply(_MAX_POOL_GATHER, v, x, y, **settings))
 _MAX_POOL_GATHER = Op("max_pool_gather", "v x y", results="gy",
                       v=lambda g, x, y, settings: apply(_MAX_POOL_INPUT, g, x, y, **settings))
-_SUM_POOL = Op("sum_pool", "x", x=lambda g, x_shape, settings: apply(_SUM_POOL_INPUT, g, size_in=x_shape[1:3], **settings))
+_SUM_POOL = Op("sum_pool", "x",
+               x=lambda g, x_shape, settings: apply(_SUM_POOL_INPUT, g, size_in=x_shape[1:3], **settings))
 _SUM_POOL_INPUT = Op("sum_pool_input", "g", g=lambda v, settings: apply(_SUM_POOL, v, **_sizeless(settings)))
 
 
@@ -46,8 +48,8 @@ def avg_pool2d(x: Any, size: int | Pair, *, stride: int | Pair | None = None, pa
     total: Tensor = apply(_SUM_POOL, x, **window)
     if count_include_pad:
         return total / float(window["size"][0] * window["size"][1])
-    ones = np.ones_like(x.array, shape=(1, *x.shape[1:3], 1))
-    return total / apply(_SUM_POOL, ones, **window)
+    counts: Tensor = apply(_SUM_POOL, np.ones_like(x.array, shape=(1, *x.shape[1:3], 1)), **window)
+    return total / counts
 
 
 def _window(name: str, x: Any, size: Any, stride: Any, padding: Padding) -> dict[str, Any]:

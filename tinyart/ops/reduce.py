@@ -71,7 +71,7 @@ def var(x: Any, axis: Axis = None, keepdims: bool = False, correction: int = 0) 
     """
     n = _count(x, axis) - correction
     if n <= 0 < correction:
-        raise ArgumentError("var", "correction", f"less than the number of values, {n + correction:.0f}", f"{correction}")
+        raise ArgumentError("var", "correction", f"less than the {n + correction:.0f} values", f"{correction}")
     return sum((x - mean(x, axis, keepdims=True)) ** 2, axis, keepdims) / n
 
 

@@ -24,7 +24,8 @@ def resize(x: Any, size: tuple[int, int], method: str = "nearest") -> "Tensor":
     if x.ndim != 4 or 0 in x.shape[1:3]:
         raise ShapeError("resize", "x", "shape (N, H, W, C) with at least one pixel", f"{x.shape}")
     if method not in ("nearest", "bilinear") or len(size) != 2 or min(size) < 1:
-        raise ArgumentError("resize", "size, method", "two lengths >= 1 and 'nearest' or 'bilinear'", f"{size}, {method!r}")
+        raise ArgumentError("resize", "size, method", "two lengths >= 1, and 'nearest' or 'bilinear'",
+                            f"{size}, {method!r}")
     n, h, w, c = x.shape
     rows, columns = (_weights(x, old, new, method) for old, new in zip((h, w), size, strict=True))
     y = matmul(rows, reshape(x, (n, h, w * c)))  # (N, OH, W·C)
