@@ -94,7 +94,7 @@ def apply(op: Any, *inputs: Any, **settings: Any) -> Any:
     Errors: `DtypeError` for dtypes that differ or that the operation refuses, `DeviceError` for mixed devices,
     `ShapeError` naming operation and shapes where the kernel refuses them, `GraphError` in anomaly mode.
     """
-    inputs = tuple([x if isinstance(x, _PLAIN) else _constant(x) for x in inputs])
+    inputs = tuple([x if isinstance(x, Variable) or type(x) in _NUMBERS else _constant(x) for x in inputs])
     arrays: list[Any] = []
     edges: list[Any] = []
     dtype = None
@@ -113,8 +113,9 @@ def apply(op: Any, *inputs: Any, **settings: Any) -> Any:
         edges.append(edge)
     if dtype is not None and dtype.kind != "f" and (op.floating or float in map(type, arrays)):
         raise DtypeError(op.name, op.arguments[0], "a floating dtype", f"{dtype}", fix="x.astype('float32')")
+    kernel = getattr(kernels_of(*arrays), op.kernel)
     try:
-        results = getattr(kernels_of(*arrays), op.kernel)(*arrays, **settings)
+        results = kernel(*arrays, **settings)
     except (ValueError, IndexError) as error:
         raise ShapeError(op.name, "inputs", f"arguments that fit together ({error})",
                          ", ".join(map(describe, arrays))) from error
@@ -123,15 +124,15 @@ def apply(op: Any, *inputs: Any, **settings: Any) -> Any:
         _refuse_nan(op.name, "result", results, _line())
     count = op.outputs or len(results)
     node = Node(op, tuple(edges), results[:count]) if any(edges) else None
-    if node is not None:
-        node.saved = op.save(edges, inputs, results, settings)
     out = [Variable.result(r, node if slot < count else None, slot,
                            inputs[0].version if op.view and r.base is not None else None)
-           for slot, r in enumerate(results[:max(count, op.returned)])]
-    return out[0] if op.outputs == op.returned == 1 else tuple(out)
+           for slot, r in enumerate(results)]
+    if node is not None:
+        node.saved = op.save(edges, inputs, out, settings)
+    return out[0] if op.outputs == op.returned == 1 else tuple(out[:max(count, op.returned)])
 
 
-_PLAIN = (Variable, int, float)
+_NUMBERS = (int, float, bool)
 
 
 def _constant(x: Any) -> Any:
@@ -181,7 +182,8 @@ def _walk(y: Any, targets: set[Any] | None, create_graph: bool, retain_graph: bo
     owned: set[Any] = set()  # the sums made here: nobody else holds their memory, more can be added in place
     found: dict[Any, Any] = {}
     order = _order(y.node, targets)
-    with _set("recording", create_graph):
+    anomaly = _mode.anomaly  # a bad gradient is the fault of the operation whose rule made it, not of one inside the rule
+    with _set("recording", create_graph), _set("anomaly", False):
         for node in order:
             gs = [sums.pop((node, slot), None) for slot in range(len(node.outputs))]
             for slot, g in enumerate(gs):
@@ -197,7 +199,7 @@ def _walk(y: Any, targets: set[Any] | None, create_graph: bool, retain_graph: bo
                 node.saved = None
             for position, (edge, g) in enumerate(zip(node.edges, gradients, strict=True)):
                 if g is not None:
-                    _check(node, position, edge[0].outputs[edge[1]], g)
+                    _check(node, position, edge[0].outputs[edge[1]], g, anomaly)
                     _add(sums, owned, edge, g, create_graph)
     return found
 
@@ -245,13 +247,13 @@ def _zeros(like: Array, shape: Any = None, dtype: Any = None) -> Any:
     return Variable.result(kernels_of(like).full(like, value=0, shape=shape, dtype=dtype))
 
 
-def _check(node: Node, position: int, output: Any, g: Any) -> None:
+def _check(node: Node, position: int, output: Any, g: Any, anomaly: bool) -> None:
     op: Any = node.op
     which = f"gradient rule of {op.arguments[0 if op.variadic else position]!r}"
     if (g.array.shape, g.array.dtype) != output:
         raise ShapeError(op.name, which, "a result like the argument, {} {}".format(*output), describe(g.array),
                          fix="end the rule with unbroadcast(gradient, shape)")
-    if _mode.anomaly:
+    if anomaly:
         _refuse_nan(op.name, which, [g.array], node.where)
 
 

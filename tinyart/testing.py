@@ -51,7 +51,7 @@ def check_grad(fn: Function, *arrays: Array, order: int = 2, tolerance: float = 
     rng = np.random.default_rng(seed)
     xs = [np.asarray(a, np.float64) if np.asarray(a).dtype.kind == "f" else np.asarray(a) for a in arrays]
     before = [x.copy() for x in xs]
-    vs = [rng.normal(size=y.shape) for y in _outputs(fn, xs)]
+    vs = [_normal(rng, y.shape) for y in _outputs(fn, xs)]
     _check_layouts(fn, xs, vs, rng)
     error = _check_directions(fn, xs, vs, rng, tolerance, f"{_name(fn)}, order 1")
     if order == 2:
@@ -59,7 +59,7 @@ def check_grad(fn: Function, *arrays: Array, order: int = 2, tolerance: float = 
             return _pullback(fn, inputs[: len(xs)], inputs[len(xs) :], create_graph=True)
 
         everything = [*xs, *vs]  # the gradient depends on the cotangents too
-        ws = [rng.normal(size=g.shape) for g in _outputs(gradients, everything)]
+        ws = [_normal(rng, g.shape) for g in _outputs(gradients, everything)]
         label = f"{_name(fn)}, order 2"
         error = max(error, _check_directions(gradients, everything, ws, rng, tolerance, label))
     for i, (x, was) in enumerate(zip(xs, before, strict=True)):
@@ -78,10 +78,10 @@ def check_adjoint(fn: Function, *arrays: Array, linear: bool = False, tolerance:
     """
     rng = np.random.default_rng(seed)
     xs = [np.asarray(a, np.float64) if np.asarray(a).dtype.kind == "f" else np.asarray(a) for a in arrays]
-    vs = [rng.normal(size=y.shape) for y in _outputs(fn, xs)]
+    vs = [_normal(rng, y.shape) for y in _outputs(fn, xs)]
     worst = 0.0
     for i in _floating(xs):
-        u = rng.normal(size=xs[i].shape)
+        u = _normal(rng, xs[i].shape)
         inputs, cotangents = [_leaf(x) for x in xs], [_leaf(v) for v in vs]
         back = _pullback(fn, inputs, cotangents, create_graph=True)[_floating(xs).index(i)]
         if linear:
@@ -101,6 +101,10 @@ def _name(fn: Function) -> str:
     return str(getattr(fn, "__name__", None) or getattr(fn, "name", repr(fn)))
 
 
+def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return np.asarray(rng.normal(size=shape))
+
+
 def _floating(xs: Sequence[Array]) -> list[int]:
     return [i for i, x in enumerate(xs) if x.dtype.kind == "f"]
 
@@ -109,7 +113,7 @@ def _leaf(x: Array) -> Tensor:
     """A leaf over x itself, not a copy: strides are part of what is tested."""
     from tinyart.graph import leaf
 
-    result = Tensor(x)
+    result = Tensor(np.asarray(x))  # arithmetic on a 0-D array gives a scalar
     if x.dtype.kind == "f":
         leaf(result)
     return result
@@ -136,10 +140,10 @@ def _pullback(fn: Function, inputs: Sequence[Tensor], cotangents: Sequence[Tenso
 
 def _check_layouts(fn: Function, xs: list[Array], vs: list[Array], rng: np.random.Generator) -> None:
     def gradients(cotangents: list[Array]) -> list[Array]:
-        return [g.array for g in _pullback(fn, [_leaf(x) for x in xs], [Tensor(v) for v in cotangents], False)]
+        return [g.array for g in _pullback(fn, [_leaf(x) for x in xs], list(map(_leaf, cotangents)), False)]
 
     constant = [np.full_like(v, rng.normal()) for v in vs]
-    for values, layouts in ((vs, (_reversed, np.asfortranarray)), (constant, (_stride_0,))):
+    for values, layouts in ((vs, (_reversed, _transposed)), (constant, (_stride_0,))):
         expected = gradients(values)
         for layout in layouts:
             for i, (a, b) in enumerate(zip(gradients([layout(v) for v in values]), expected, strict=True)):
@@ -154,6 +158,11 @@ def _reversed(v: Array) -> Array:
     return v[back].copy()[back]
 
 
+def _transposed(v: Array) -> Array:
+    """The same values, column-major."""
+    return np.asarray(v, order="F")
+
+
 def _stride_0(v: Array) -> Array:
     """The same values, all one number, as one number in memory."""
     return np.broadcast_to(v.ravel()[:1].reshape((1,) * v.ndim), v.shape) if v.size else v
@@ -161,7 +170,7 @@ def _stride_0(v: Array) -> Array:
 
 def _check_directions(fn: Function, xs: list[Array], vs: list[Array], rng: np.random.Generator, tolerance: float,
                       label: str) -> float:
-    gradients = _pullback(fn, [_leaf(x) for x in xs], [Tensor(v) for v in vs], create_graph=False)
+    gradients = _pullback(fn, [_leaf(x) for x in xs], [_leaf(v) for v in vs], create_graph=False)
     worst = 0.0
     for g, i in zip(gradients, _floating(xs), strict=True):
         if not xs[i].size:

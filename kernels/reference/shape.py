@@ -29,7 +29,7 @@ def split(x: Array, *, sizes: tuple[int, ...], axis: int) -> list[Array]:
 
 
 def pad(x: Array, *, widths: tuple[tuple[int, int], ...], value: float) -> Array:
-    return np.pad(x, widths, constant_values=value)
+    return np.pad(x, widths, constant_values=value) if x.ndim else x  # NumPy refuses an empty list of widths
 
 
 def flip(x: Array, *, axis: tuple[int, ...]) -> Array:

@@ -32,8 +32,7 @@ def test_over_is_the_rounded_mixture(value, alpha, ground):
     result = over(np.array([[value, value, value, alpha]], np.uint8), (ground, ground, ground))
     assert result.shape == (1, 3)
     assert result.dtype == np.uint8
-    assert set(result.ravel().tolist()) <= {int(exact + Fraction(1, 2)), -int(-exact // 1)}
-    assert abs(int(result[0, 0]) - exact) <= Fraction(1, 2)
+    assert all(abs(channel - exact) <= Fraction(1, 2) for channel in result.ravel().tolist())
 
 
 def test_over_uses_the_channels_of_the_background():
@@ -99,7 +98,7 @@ def header_of(shape: str, descr: str = "|u1") -> bytes:
         (header_of("(4000000000,)") + b"abc", r"4000000000 bytes for uint8 \(4000000000,\), got 3"),
         (header_of("(2,)") + b"abc", r"2 bytes for uint8 \(2,\), got 3"),
         (header_of("(4,)") + b"abc", r"4 bytes for uint8 \(4,\), got 3"),
-        (header_of("(-1,)") + b"abc", "FormatError|bytes for uint8"),
+        (header_of("(-1,)") + b"abc", r"-1 bytes for uint8 \(-1,\), got 3"),
         (header_of("(1,)", "|O") + b"abc", "numbers or text, got Python objects"),
         (npy(np.zeros(3))[:40], "an npz file, got ValueError"),
         (b"not an array", "an npz file, got ValueError"),

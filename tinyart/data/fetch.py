@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from tinyart.data.files import cache_folder, replacing, shown
+from tinyart.data.files import brief, cache_folder, replacing, shown
 from tinyart.errors import ArgumentError, FormatError
 
 Progress = Callable[[str, int, int], None]
@@ -116,7 +116,7 @@ def _download(
     try:
         response = urlopen(url, timeout=timeout)
     except (OSError, HTTPException, ValueError) as error:  # ValueError: not a URL
-        raise _Refused(str(error)) from error
+        raise _Refused(brief(error)) from error
     with response:
         while done <= remote.size and (chunk := _next_chunk(response)):
             done += len(chunk)
@@ -139,7 +139,7 @@ def _next_chunk(response: BinaryIO) -> bytes:
     try:
         return response.read1(_CHUNK)  # type: ignore[attr-defined, no-any-return]
     except (OSError, HTTPException) as error:
-        raise _Refused(str(error)) from error
+        raise _Refused(brief(error)) from error
 
 
 def _is_good(path: Path, remote: Remote) -> bool:

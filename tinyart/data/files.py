@@ -56,8 +56,12 @@ def reading(operation: str, path: str | Path, expected: str) -> Iterator[None]:
     except FormatError:
         raise
     except Exception as error:
-        reason = str(error).partition("\n")[0][:200].rstrip(".")
-        raise FormatError(operation, shown(path), expected, f"{type(error).__name__}: {reason}") from error
+        raise FormatError(operation, shown(path), expected, f"{type(error).__name__}: {brief(error)}") from error
+
+
+def brief(error: Exception) -> str:
+    """The first line of what an error says, to be told within a sentence."""
+    return str(error).strip().partition("\n")[0][:200].rstrip(".\r")
 
 
 def shown(path: str | Path) -> str:

@@ -113,12 +113,17 @@ def _check_settings(operation: str, size: int, channels: int) -> None:
 
 def _check_size(path: str | Path, file: IO[bytes], max_pixels: int) -> None:
     """Refuse what is too large by its header, then PNGs whose checksums differ, which decoding may not notice."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     most = 8 * max_pixels + (1 << 20)  # 16-bit RGBA, uncompressed, and a header: some decoders read the whole file
     if (count := os.fstat(file.fileno()).st_size) > most:
         raise FormatError("read_image", shown(path), f"a file of at most {most} bytes", f"{count}")
-    with Image.open(file, formats=FORMATS) as image:
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except UnidentifiedImageError as error:
+        got = "another format, or a damaged header"
+        raise FormatError("read_image", shown(path), f"a {_names()} image", got) from error
+    with image:
         width, height = image.size
         if width * height > max_pixels:
             fix = "make it smaller, or raise max_pixels"
@@ -131,8 +136,8 @@ def _in_colour(image: "Image") -> "Image":
     from PIL import Image
 
     if image.mode.startswith("I;16"):  # convert() would clip at 255 where it should scale
-        grey = np.asarray(image).astype(np.uint16)
-        image = Image.fromarray(((grey - (grey >> 8) + 128) >> 8).astype(np.uint8))  # v / 257, rounded
+        grey = np.asarray(image)
+        image = Image.fromarray((grey // 257 + (grey % 257 > 128)).astype(np.uint8))  # grey / 257, rounded
     mode = "RGBA" if image.has_transparency_data else "RGB"
     return image if image.mode == mode else image.convert(mode)
 

@@ -84,7 +84,7 @@ def conv_transpose2d(x: Any, w: Any, bias: Any = None, *, stride: int | Pair = 1
 
     x (N, H, W, I), w (KH, KW, O/groups, I), bias (O,) -> (N, OH, OW, O),
     OH = (H - 1)·stride - top - bottom + dilation·(KH - 1) + 1 + output_padding; with "same" stride·H.
-    Of the sizes that a strided convolution maps to H, `output_padding` (< stride or < dilation) picks one.
+    Of the sizes that a strided convolution maps to H, `output_padding` < stride picks one.
 
     Errors: as `conv2d`.
     """
@@ -94,8 +94,8 @@ def conv_transpose2d(x: Any, w: Any, bias: Any = None, *, stride: int | Pair = 1
     if groups < 1 or x.shape[3] % groups or w.shape[3] != x.shape[3]:
         raise ShapeError("conv_transpose2d", "w", f"shape (KH, KW, O/groups, I) with I = {x.shape[3]}",
                          f"{w.shape}, groups {groups}", fix="groups must divide I")
-    if any(e and e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
-        raise ArgumentError("conv_transpose2d", "output_padding", "less than stride or dilation", f"{extra}")
+    if any(e >= s for e, s in zip(extra, stride, strict=True)):
+        raise ArgumentError("conv_transpose2d", "output_padding", f"less than the stride, {stride}", f"{extra}")
     if padding == "same":
         if any(extra):
             raise ArgumentError("conv_transpose2d", "output_padding", "0 with padding 'same'", f"{extra}")

@@ -30,7 +30,7 @@ div = Op("div", "a b", "a / b", kernel="divide",
 # In a^b the factor that is 0 decides: 0 · a^(-1) and 0^b · log 0 have the limit 0, so their other factor is kept finite
 power = Op("power", "a b", "a^b, for a ≥ 0 or integer b",
            a=lambda g, a, b, a_shape: unbroadcast(g * b * a ** _one_less(b), a_shape),
-           b=lambda g, a, y, b_shape: unbroadcast(g * y * log(where(equal(a, 0.0), 1.0, a)), b_shape))
+           b=lambda g, a, y, b_shape: unbroadcast(g * y * _finite_log(a), b_shape))
 # Where a = b the gradient is shared equally.
 maximum = Op("maximum", "a b", "the larger of a and b; NaN if one is", floating=False,
              a=lambda g, a, b, a_shape: unbroadcast(where(equal(a, b), g * 0.5, where(less(a, b), 0.0, g)), a_shape),
@@ -82,6 +82,13 @@ def _one_less(b: Any) -> Any:
     if isinstance(b, int | float):
         return b - 1 if b != 0 else 1
     return where(equal(b, 0.0), 1.0, b - 1.0)
+
+
+def _finite_log(a: Any) -> Any:
+    """log a, but 0 where a = 0"""
+    if isinstance(a, int | float):
+        return math.log(a) if a > 0 else 0.0 if a == 0 else math.nan
+    return log(where(equal(a, 0.0), 1.0, a))
 
 
 _CLIP = Op("clip", "x", floating=False,

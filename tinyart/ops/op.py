@@ -1,6 +1,6 @@
 """What an operation is: a kernel's name and gradient rules (`Op`), or two kernels and a definition (`Fused`)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +39,10 @@ class Op:
         tensor: Tensor = apply(self, *inputs)
         return tensor
 
-    def to_save(self, edges: Sequence[Any]) -> set[str]:
+    def to_save(self, edges: Sequence[Any]) -> Iterable[str]:
         if self.variadic:
-            return set(self.names[0]) - {"position"}
-        return {name for edge, names in zip(edges, self.names, strict=True) if edge for name in names}
+            return [name for name in self.names[0] if name != "position"]
+        return dict.fromkeys(name for edge, names in zip(edges, self.names, strict=True) if edge for name in names)
 
     def save(self, edges: Sequence[Any], inputs: Sequence[Any], results: Sequence[Any], settings: Any) -> Any:
         """Name -> (value, version now). Arguments are saved as tensors: a second derivative goes on through them."""
@@ -55,7 +55,8 @@ class Op:
             elif name in self.arguments:
                 value = inputs[self.arguments.index(name)]
             elif name in self.results:
-                value = Variable.result(results[self.results.index(name)])
+                result = results[self.results.index(name)]
+                value = Variable.result(result.array, version=result.version)  # not the result: that holds the node
             elif name == "shapes":
                 value = [x.array.shape for x in inputs]
             else:
@@ -104,8 +105,8 @@ class Fused(Op):
         self.definition, self.backward = definition, backward.split()
         self.rules = [None if free else definition for free in self.free]
 
-    def to_save(self, edges: Sequence[Any]) -> set[str]:
-        return {*self.arguments, *self.backward, "settings"}
+    def to_save(self, edges: Sequence[Any]) -> Iterable[str]:
+        return dict.fromkeys([*self.arguments, *self.backward, "settings"])
 
     def pullback(self, node: Node, g: Any, wanted: list[bool], create_graph: bool) -> list[Any]:
         values = self.restore(node)

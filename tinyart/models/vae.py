@@ -1,0 +1,173 @@
+"""The variational autoencoder of document 2, section 3.2 (Kingma & Welling 2014), an equation a function.
+
+    q(z|x) = N(z; μ(x), σ²(x))                       the encoder; the document writes σ for the variance
+    z = μ + σ ε,  ε ~ N(0, 1)                        `reparameterise`
+    log p(x|z) = Σ_i x_i log p_i + (1 - x_i) log(1 - p_i)      `bernoulli_log_likelihood`
+    KL(q‖p) = -½ Σ_j (1 + log σ_j² - μ_j² - σ_j²)    `ops.kl_to_standard_normal`
+    log p(x) ≥ E_q[log p(x|z)] - KL(q‖p)             `negative_elbo`; the document has = and ½ KL
+
+N images of P = H·W·C pixels, J latents.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinyart import nn, ops
+from tinyart.errors import ArgumentError, ShapeError
+from tinyart.graph import grad, no_grad
+from tinyart.optim import Adam
+from tinyart.random import Generator
+from tinyart.tensor import Tensor
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": lambda: nn.LeakyReLU(0.2),  # the slope of TensorFlow's leaky_relu, which the document calls
+}
+
+
+def reparameterise(mu: Tensor, log_var: Tensor, epsilon: Tensor) -> Tensor:
+    """z = μ + σ ε with σ = e^(log σ² / 2): (N, J) each -> (N, J). z is N(μ, σ²), and μ and σ get gradients."""
+    return mu + (log_var * 0.5).exp() * epsilon
+
+
+def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
+    """log p(x|z) = Σ_i x_i log p_i + (1 - x_i) log(1 - p_i) with p = σ(logits): (N, P) each -> (N,), in nats.
+
+    Grey pixels, 0 < x < 1, are taken as they are: the mean over binary images whose pixels are 1 that often.
+    """
+    return -ops.bce_with_logits(logits, x, reduction="none").sum(-1)
+
+
+def negative_elbo(log_likelihood: Tensor, kl: Tensor) -> Tensor:
+    """KL(q(z|x)‖p(z)) - log p(x|z), averaged over the batch: (N,) each -> (). One sample of z stands for E_q.
+
+    Both terms are sums over their own axis. With the mean over pixels, as in the document's code, the KL weighs P
+    times as much, and the best q(z|x) is p(z): z then says nothing of x.
+    """
+    return (kl - log_likelihood).mean()
+
+
+class VAE(nn.Module):
+    """Images (H, W, C) -> hidden widths -> (μ, log σ²) of `latent` -> the widths in reverse -> logits of pixels.
+
+    The default is 784-400-(20, 20)-400-784 with ReLU. The document's network is `hidden=(1024,)` with
+    `activation="leaky_relu"`.
+    """
+
+    def __init__(self, shape: Sequence[int] = (28, 28, 1), *, hidden: Sequence[int] = (400,), latent: int = 20,
+                 activation: str = "relu", generator: Generator | None = None) -> None:
+        super().__init__()
+        if len(shape) != 3 or not hidden or min(*shape, *hidden, latent) < 1:
+            got = f"{tuple(shape)}, {tuple(hidden)}, {latent}"
+            raise ArgumentError("VAE", "shape, hidden, latent", "(H, W, C), one width or more and a width", got)
+        if activation not in ACTIVATIONS:
+            raise ArgumentError("VAE", "activation", f"one of {', '.join(ACTIVATIONS)}", repr(activation))
+        self.shape, self.latent = tuple(shape), latent
+        widths = [math.prod(shape), *hidden]
+        back = [latent, *reversed(hidden)]
+        self.encoder = nn.Sequential(*_layers(widths, activation, generator))
+        self.mu = nn.Dense(widths[-1], latent, generator=generator)
+        self.log_var = nn.Dense(widths[-1], latent, generator=generator)
+        self.decoder = nn.Sequential(*_layers(back, activation, generator),
+                                     nn.Dense(back[-1], widths[0], generator=generator))
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """μ and log σ² of q(z|x): (N, P) -> (N, J), (N, J)"""
+        h = self.encoder(x)
+        return self.mu(h), self.log_var(h)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The logits of p(x|z): (N, J) -> (N, P)"""
+        logits: Tensor = self.decoder(z)
+        return logits
+
+    def forward(self, x: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(x|z) at z = μ + σ ε, and KL(q(z|x)‖p(z)): (N, P), (N, J) -> (N,), (N,)"""
+        mu, log_var = self.encode(x)
+        logits = self.decode(reparameterise(mu, log_var, epsilon))
+        return bernoulli_log_likelihood(x, logits), ops.kl_to_standard_normal(mu, log_var)
+
+    def pixels(self, images: np.ndarray[Any, Any]) -> Tensor:
+        """Images uint8 (N, H, W, C) as what the encoder takes: float32 in [0, 1], (N, P), on the weights' device.
+
+        Errors: `ShapeError` for images of another size.
+        """
+        if images.shape[1:] != self.shape:
+            raise ShapeError("VAE", "images", f"(N, {', '.join(map(str, self.shape))})", f"{images.shape}")
+        x = images.reshape(len(images), -1).astype(np.float32) / np.float32(255)  # (N, P)
+        return Tensor(x).to(self.parameters()[0].device)
+
+    @no_grad()
+    def images(self, z: Tensor) -> np.ndarray[Any, Any]:
+        """The mean of p(x|z), an image: (N, J) -> (N, H, W, C) in [0, 1]"""
+        return ops.sigmoid(self.decode(z)).numpy().reshape(-1, *self.shape)
+
+    def sample(self, n: int, generator: Generator) -> np.ndarray[Any, Any]:
+        """n images of z ~ N(0, 1): (n, H, W, C) in [0, 1]"""
+        return self.images(generator.normal((n, self.latent), device=self.parameters()[0].device))
+
+    @no_grad()
+    def reconstruct(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """What the decoder makes of z = μ(x): uint8 (N, H, W, C) -> (N, H, W, C) in [0, 1]"""
+        return self.images(self.encode(self.pixels(images))[0])
+
+
+def _layers(widths: Sequence[int], activation: str, generator: Generator | None) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for before, after in zip(widths[:-1], widths[1:], strict=True):
+        layers += [nn.Dense(before, after, generator=generator), ACTIVATIONS[activation]()]
+    return layers
+
+
+class VAETrainer:
+    """A VAE, Adam and the generator of weights and ε: what `train.Run` trains, saves and resumes.
+
+    Raises ArgumentError for settings outside their range.
+    """
+
+    def __init__(self, *, shape: Sequence[int], hidden: Sequence[int] = (400,), latent: int = 20,
+                 activation: str = "relu", lr: float = 1e-3, seed: int = 0) -> None:
+        self.generator = Generator(seed)
+        self.module = VAE(shape, hidden=hidden, latent=latent, activation=activation, generator=self.generator)
+        self.optimizer = Adam(self.module.parameters(), lr=lr)
+
+    def step(self, images: np.ndarray[Any, Any]) -> dict[str, float]:
+        """One update on uint8 (N, H, W, C); its mean terms in nats an image."""
+        log_likelihood, kl = self._terms(images, self.generator)
+        loss = negative_elbo(log_likelihood, kl)
+        self.optimizer.step(grad(loss, self.module.parameters()))
+        return {"-elbo": loss.item(), "-log p(x|z)": -float(log_likelihood.array.mean()), "kl": float(kl.array.mean())}
+
+    @no_grad()
+    def evaluate(self, images: np.ndarray[Any, Any], generator: Generator, batch: int = 1000) -> float:
+        """-ELBO of uint8 (N, H, W, C), the mean in nats an image, with one z each."""
+        parts = [images[i : i + batch] for i in range(0, len(images), batch)]
+        return sum(negative_elbo(*self._terms(part, generator)).item() * len(part) for part in parts) / len(images)
+
+    def _terms(self, images: np.ndarray[Any, Any], generator: Generator) -> tuple[Tensor, Tensor]:
+        x = self.module.pixels(images)  # (N, P)
+        epsilon = generator.normal((len(images), self.module.latent), device=x.device)
+        terms: tuple[Tensor, Tensor] = self.module(x, epsilon)
+        return terms
+
+    def noise(self, n: int, generator: Generator) -> Tensor:
+        """n draws of what `images` starts from: (n, J)"""
+        return generator.normal((n, self.module.latent), device=self.module.parameters()[0].device)
+
+    def images(self, z: Tensor) -> np.ndarray[Any, Any]:
+        """(N, J) -> (N, H, W, C) in [0, 1]"""
+        return self.module.images(z)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that later steps depend on: nested dicts of arrays and numbers."""
+        return {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict(),
+                "generator": self.generator.state}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go back to what `state` gave."""
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.state = state["generator"]
