@@ -11,7 +11,7 @@ import numpy as np
 from tinyart.errors import ArgumentError, DeviceError, DtypeError
 
 Array = Any  # numpy.ndarray or cupy.ndarray
-DTYPES = ("float32", "float64", "int32", "int64", "uint8", "bool")
+DTYPES = tuple(np.dtype(name) for name in ("float32", "float64", "int32", "int64", "uint8", "bool"))
 _SCALARS = (int, float, bool)
 
 
@@ -79,7 +79,7 @@ def as_array(value: Any, dtype: Any = None, device: str | None = None) -> Array:
         value = _from_python(value)
     if dtype is not None and value.dtype != dtype:
         value = value.astype(_supported(np.dtype(dtype)))
-    elif value.dtype.name not in DTYPES:
+    elif value.dtype not in DTYPES:
         _supported(value.dtype)
     return value if device is None or device == device_of(value) else to_device(value, device)
 
@@ -91,8 +91,9 @@ def _from_python(value: Any) -> Array:
 
 
 def _supported(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    if dtype.name not in DTYPES:
-        raise DtypeError("tensor", "dtype", f"one of {', '.join(DTYPES)}", str(dtype), fix="x.astype('float32')")
+    if dtype not in DTYPES:
+        raise DtypeError("tensor", "dtype", f"one of {', '.join(map(str, DTYPES))}", str(dtype),
+                         fix="x.astype('float32')")
     return dtype
 
 

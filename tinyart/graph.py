@@ -15,7 +15,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import _GeneratorContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +44,12 @@ def _set(name: str, value: bool) -> Iterator[None]:
         setattr(_mode, name, before)
 
 
-def no_grad() -> Any:
+def no_grad() -> "_GeneratorContextManager[None]":
     """`with no_grad():` or `@no_grad()`: nothing is recorded in this thread, results carry no gradient."""
     return _set("recording", False)
 
 
-def detect_anomaly() -> Any:
+def detect_anomaly() -> "_GeneratorContextManager[None]":
     """`with detect_anomaly():` the first NaN or Inf raises `GraphError` with the line whose operation made it."""
     return _set("anomaly", True)
 
@@ -182,7 +182,7 @@ def _walk(y: Any, targets: set[Any] | None, create_graph: bool, retain_graph: bo
     owned: set[Any] = set()  # the sums made here: nobody else holds their memory, more can be added in place
     found: dict[Any, Any] = {}
     order = _order(y.node, targets)
-    anomaly = _mode.anomaly  # a bad gradient is the fault of the operation whose rule made it, not of one inside the rule
+    anomaly = _mode.anomaly  # a bad gradient is blamed on the rule that made it, not on an operation inside the rule
     with _set("recording", create_graph), _set("anomaly", False):
         for node in order:
             gs = [sums.pop((node, slot), None) for slot in range(len(node.outputs))]

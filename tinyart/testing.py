@@ -148,8 +148,8 @@ def _check_layouts(fn: Function, xs: list[Array], vs: list[Array], rng: np.rando
         for layout in layouts:
             for i, (a, b) in enumerate(zip(gradients([layout(v) for v in values]), expected, strict=True)):
                 if not np.allclose(a, b, rtol=1e-10, atol=1e-12, equal_nan=True):
-                    raise WrongGradient(f"{_name(fn)}: the gradient of floating argument {i} changes when the cotangent, "
-                                        f"of shapes {[v.shape for v in vs]}, lies in memory {layout.__name__}")
+                    raise WrongGradient(f"{_name(fn)}: the gradient of floating argument {i} changes when the "
+                                        f"cotangent, shaped {[v.shape for v in vs]}, lies in memory {layout.__name__}")
 
 
 def _reversed(v: Array) -> Array:

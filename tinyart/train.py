@@ -32,13 +32,14 @@ from tinyart.random import Generator, default_generator
 SAMPLES = 64  # pictures on the sheet of an epoch
 TILE = 64  # pixels that a picture on a sheet is enlarged to, by a whole factor
 PLAIN_SECONDS = 20.0  # between two lines of progress where there is no terminal
-_PARTS = ("config", "source", "batches", "numbers", "versions")  # of a checkpoint's meta
+_PARTS = ("config", "source", "batches", "versions")  # of a checkpoint's meta
+_GLOBAL = "global generator"
 
 Show = Callable[[int, Mapping[str, float]], None]
 
 
 class Trainer(Protocol):
-    """What can be trained. `state` holds all that a later step depends on, as nested dicts of arrays and numbers."""
+    """What can be trained. `state` holds all that a later step depends on, as nested dicts of arrays."""
 
     def step(self, *batch: Any) -> dict[str, float]: ...
     def noise(self, n: int, generator: Generator) -> Any: ...
@@ -112,10 +113,10 @@ class Run:
         loss_plot(self.folder / "loss.png", loss_curves(self.folder))
 
     def _save(self) -> None:
-        arrays, numbers = _split(self.trainer.state())
-        meta = {"config": self.config, "source": self.source, "batches": self.batches.state_dict(), "numbers": numbers,
+        arrays = {**_flat(self.trainer.state()), _GLOBAL: default_generator().state}
+        meta = {"config": self.config, "source": self.source, "batches": self.batches.state_dict(),
                 "versions": _versions()}
-        write_checkpoint(self.folder, self.step, {**arrays, "global generator": default_generator().state}, meta)
+        write_checkpoint(self.folder, self.step, arrays, meta)
 
     def _resume(self) -> bool:
         """Go to the newest good checkpoint; False where there is none."""
@@ -126,8 +127,8 @@ class Run:
             raise ArgumentError("train", os.fspath(self.folder), "the settings of the run that is there",
                                 "others: " + " ".join(differences).rstrip("."),
                                 fix="repeat the settings, choose another --out, or start afresh with --new")
-        default_generator().state = found.arrays.pop("global generator")
-        self.trainer.load_state(_join(found.arrays, found.meta["numbers"]))
+        load_trainer(found, self.trainer)
+        default_generator().state = found.arrays[_GLOBAL]
         self.batches.load_state_dict(found.meta["batches"])
         versions = compare_config(found.meta["versions"], _versions())
         changed = [f"not bit for bit what it was: {' '.join(versions)}"] if versions else []
@@ -137,31 +138,32 @@ class Run:
 
     @contextmanager
     def _progress(self, epochs: int) -> Iterator[Show]:
-        """A function to call after each step: a bar on a terminal, now and then a line elsewhere."""
+        """A function to call after each step: it moves a bar on a terminal, and now and then prints a line elsewhere."""
         begin, first, each = time.monotonic(), self.step, len(self.batches)
-        total = epochs * each
 
         def status(step: int, losses: Mapping[str, float]) -> str:
             pace = (time.monotonic() - begin) / (step - first)  # seconds a step
-            left = f"{int(pace * (total - step)) // 60}:{int(pace * (total - step)) % 60:02d} left"
             values = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
-            return f"epoch {-(-step // each)}/{epochs}  {values}  {self.batches.batch_size / pace:,.0f} images/s  {left}"
+            minutes, seconds = divmod(round(pace * (epochs * each - step)), 60)
+            speed = f"{self.batches.batch_size / pace:,.0f} images/s  {minutes}:{seconds:02d} left"
+            return f"epoch {-(-step // each)}/{epochs}  {values}  {speed}"
 
-        if not sys.stdout.isatty():
-            last = [begin]
+        if sys.stdout.isatty():
+            from rich.progress import BarColumn, Progress, TextColumn
 
-            def line(step: int, losses: Mapping[str, float]) -> None:
-                if step % each == 0 or time.monotonic() - last[0] > PLAIN_SECONDS:
-                    last[0] = time.monotonic()
-                    print(status(step, losses), flush=True)
-
-            yield line
+            with Progress(BarColumn(20), TextColumn("{task.description}", markup=False)) as bar:
+                task = bar.add_task("", total=epochs * each, completed=first)
+                yield lambda step, losses: bar.update(task, completed=step, description=status(step, losses))
             return
-        from rich.progress import BarColumn, Progress, TextColumn
+        printed = begin
 
-        with Progress(BarColumn(20), TextColumn("{task.description}", markup=False)) as bar:
-            task = bar.add_task("", total=total, completed=first)
-            yield lambda step, losses: bar.update(task, completed=step, description=status(step, losses))
+        def line(step: int, losses: Mapping[str, float]) -> None:
+            nonlocal printed
+            if step % each == 0 or time.monotonic() - printed > PLAIN_SECONDS:
+                printed = time.monotonic()
+                print(status(step, losses), flush=True)
+
+        yield line
 
 
 def read_run(folder: str | os.PathLike[str]) -> Checkpoint:
@@ -175,8 +177,7 @@ def read_run(folder: str | os.PathLike[str]) -> Checkpoint:
 
 def load_trainer(found: Checkpoint, trainer: Trainer) -> None:
     """Put a checkpoint's state into the trainer."""
-    arrays = {name: array for name, array in found.arrays.items() if name != "global generator"}
-    trainer.load_state(_join(arrays, found.meta["numbers"]))
+    trainer.load_state(_nested({name: array for name, array in found.arrays.items() if name != _GLOBAL}))
 
 
 def enlarged_sheet(images: np.ndarray[Any, Any], columns: int | None = None) -> np.ndarray[Any, Any]:
@@ -219,33 +220,28 @@ def _is_up_to(line: bytes, step: int) -> bool:
 
 def _check_parts(found: Checkpoint) -> None:
     missing = [name for name in _PARTS if not isinstance(found.meta.get(name), dict)]
-    if missing or "global generator" not in found.arrays:
+    missing += [_GLOBAL] * (_GLOBAL not in found.arrays)
+    if missing:
         raise FormatError("read_run", os.fspath(found.path), "a checkpoint of a training run",
-                          f"one without {', '.join(missing or ['global generator'])}")
+                          f"one without {', '.join(missing)}")
 
 
 def _versions() -> dict[str, str]:
     return {"tinyart": tinyart.__version__, "numpy": np.__version__, "python": platform.python_version()}
 
 
-def _split(state: Mapping[str, Any], prefix: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
-    """A nested state as arrays and numbers under names with slashes: the numbers are JSON, which keeps every bit."""
-    arrays: dict[str, Any] = {}
-    numbers: dict[str, Any] = {}
+def _flat(state: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts of arrays as one, under names with slashes."""
+    flat: dict[str, Any] = {}
     for name, value in state.items():
-        if isinstance(value, Mapping):
-            below = _split(value, f"{prefix}{name}/")
-            arrays |= below[0]
-            numbers |= below[1]
-        else:
-            (arrays if hasattr(value, "shape") else numbers)[prefix + name] = value
-    return arrays, numbers
+        flat |= _flat(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
 
 
-def _join(arrays: Mapping[str, Any], numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """The inverse of `_split`."""
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `_flat`."""
     state: dict[str, Any] = {}
-    for path, value in {**arrays, **numbers}.items():
+    for path, value in flat.items():
         *folders, name = path.split("/")
         place = state
         for folder in folders:

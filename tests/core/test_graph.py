@@ -68,7 +68,7 @@ def test_saved_arrays_are_freed_as_they_are_used() -> None:
     y = ta.exp(x)
     ta.grad(y.sum(), x)
     assert y.node.saved is None
-    with pytest.raises(GraphError, match="exp: backward: .*already used.*retain_graph=True"):
+    with pytest.raises(GraphError, match=r"exp: backward: .*already used.*retain_graph=True"):
         ta.grad(y.sum(), x)
 
 
@@ -133,15 +133,15 @@ def test_untracked_tensors_are_refused_by_name() -> None:
     x = leaf(1.0)
     with pytest.raises(GraphError, match=r"grad: xs\[1\]: .*requires_grad=True"):
         ta.grad(x.sum(), [x, ta.tensor([1.0])])
-    with pytest.raises(GraphError, match="grad: y: .*a constant"):
+    with pytest.raises(GraphError, match=r"grad: y: .*a constant"):
         ta.grad(ta.tensor(1.0), x)
-    with pytest.raises(GraphError, match="a constant"), ta.no_grad():
+    with pytest.raises(GraphError, match=r"a constant"), ta.no_grad():
         ta.grad(x.sum(), x)
-    with pytest.raises(ShapeError, match="cotangent"):
+    with pytest.raises(ShapeError, match=r"cotangent"):
         ta.grad(x * leaf(1.0, 2.0), x)
-    with pytest.raises(ShapeError, match="float32"):
+    with pytest.raises(ShapeError, match=r"float32"):
         ta.grad(x * 2.0, x, cotangent=np.ones(1, "float32"))
-    with pytest.raises(DtypeError, match="requires_grad.*floating"):
+    with pytest.raises(DtypeError, match=r"requires_grad.*floating"):
         ta.tensor([1], requires_grad=True)
 
 
@@ -151,7 +151,7 @@ def test_an_array_changed_in_place_after_it_was_saved_is_named() -> None:
     y = (h * h).sum()
     with ta.no_grad():
         h[0] = 5.0
-    with pytest.raises(GraphError, match="mul: b: .*saved for backward.*1 change"):
+    with pytest.raises(GraphError, match=r"mul: b: .*saved for backward.*1 change"):
         ta.grad(y, x)
 
 
@@ -161,7 +161,7 @@ def test_a_change_through_a_view_is_seen_and_one_of_a_copy_is_not() -> None:
     y = (h * h).sum()
     with ta.no_grad():
         h.reshape((2, 2))[0, 0] = 5.0
-    with pytest.raises(GraphError, match="mul: b: "):
+    with pytest.raises(GraphError, match=r"mul: b: "):
         ta.grad(y, x)
     h = x * 1.0
     y = (h * h).sum()
@@ -175,13 +175,13 @@ def test_results_saved_by_their_rule_are_watched_too() -> None:
     y = ta.exp(x)
     with ta.no_grad():
         y[0] = 0.0
-    with pytest.raises(GraphError, match="exp: y: "):
+    with pytest.raises(GraphError, match=r"exp: y: "):
         ta.grad(y.sum(), x)
 
 
 def test_a_tracked_tensor_is_not_changed_while_recording() -> None:
     x = leaf(1.0)
-    with pytest.raises(GraphError, match="setitem: .*no_grad"):
+    with pytest.raises(GraphError, match=r"setitem: .*no_grad"):
         x[0] = 2.0
 
 
@@ -242,15 +242,15 @@ def test_a_fused_definition_is_the_kernel() -> None:
 
 def test_dtypes_never_mix_silently() -> None:
     a, b = ta.tensor([1.0]), ta.tensor([1.0], "float64")
-    with pytest.raises(DtypeError, match="add: b: expected float32 .*got float64.*astype"):
+    with pytest.raises(DtypeError, match=r"add: b: expected float32 .*got float64.*astype"):
         a + b
-    with pytest.raises(DtypeError, match="add: b: expected float32"):
+    with pytest.raises(DtypeError, match=r"add: b: expected float32"):
         a + np.ones(1)
-    with pytest.raises(DtypeError, match="mul: .*floating dtype, got int64"):
+    with pytest.raises(DtypeError, match=r"mul: .*floating dtype, got int64"):
         ta.tensor([1]) * 0.5
-    with pytest.raises(DtypeError, match="exp: .*floating"):
+    with pytest.raises(DtypeError, match=r"exp: .*floating"):
         ta.exp(ta.tensor([1]))
-    with pytest.raises(DtypeError, match="float16"):
+    with pytest.raises(DtypeError, match=r"float16"):
         ta.tensor(np.ones(1, "float16"))
     for scalar in (2, 2.0, True, np.float64(2.0), np.int64(2), np.float32(2)):
         assert (a * scalar).dtype == (scalar * a).dtype == "float32"
@@ -260,7 +260,7 @@ def test_dtypes_never_mix_silently() -> None:
 def test_devices_never_mix() -> None:
     class Elsewhere:
         shape, dtype = (1,), np.dtype("float32")
-        __cuda_array_interface__: dict[str, object] = {}
+        __cuda_array_interface__ = ()
 
     with pytest.raises(DeviceError, match=r"cpu and \(1,\) float32 on cuda.*to\('cuda'\)"):
         graph.kernels_of(np.ones(1), Elsewhere())

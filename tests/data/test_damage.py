@@ -48,25 +48,26 @@ def image_reader(path: Path) -> np.ndarray:
     return read_image(path, size=SIDE, max_pixels=MAX_PIXELS)
 
 
+EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\0"
 # name: (bytes, reader, what the whole file holds, or None where a flip may change pixels), files
 CASES = {
     "png": (encoded(RGB, "PNG"), image_reader, PIXELS, 400),
     "png with palette": (encoded(RGB.quantize(200), "PNG", transparency=3), image_reader, None, 100),
     "png of 16 bits": (encoded(Image.fromarray(PIXELS[..., 0] * np.uint16(257)), "PNG"), image_reader, None, 100),
     "jpeg": (encoded(RGB, "JPEG"), image_reader, None, 200),
-    "jpeg with exif": (encoded(GREY, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0", progressive=True), image_reader, None, 100),
+    "jpeg with exif": (encoded(GREY, "JPEG", exif=EXIF, progressive=True), image_reader, None, 100),
     "webp": (encoded(RGB, "WEBP"), image_reader, None, 100),
     "webp lossless": (encoded(RGB.convert("RGBA"), "WEBP", lossless=True), image_reader, None, 100),
     "bmp": (encoded(RGB, "BMP"), image_reader, None, 150),
     "gif": (encoded(RGB, "GIF", save_all=True, append_images=[RGB.rotate(90)]), image_reader, None, 200),
-    "idx": (gzip.compress(IDX), read_idx, STACK, 250),
+    "idx": (gzip.compress(IDX, mtime=0), read_idx, STACK, 250),
     "npz": (archive(np.savez_compressed), image_archive, STACK, 200),
     "npz, stored": (archive(np.savez), image_archive, STACK, 100),
 }  # fmt: skip
 
 
 def damaged(data: bytes, rng: np.random.Generator) -> bytes:
-    """Cut somewhere, or one to eight bits flipped, half of the time within the first 64 bytes; or both; or bytes doubled."""
+    """Cut somewhere, or one to eight bits flipped, half of the time within the first 64 bytes; both; bytes doubled."""
     raw = np.frombuffer(data, np.uint8).copy()
     kind = rng.integers(5)
     if kind != 0:
@@ -142,12 +143,16 @@ def test_a_flipped_pixel_of_a_plain_idx_file_is_that_pixel(tmp_path):
             counts["refused"] += 1
         else:
             counts["read"] += 1
-            assert array.tobytes() == raw[len(raw) - array.size * array.itemsize :] or array.itemsize > 1
-            assert 4 + 4 * raw[3] + array.nbytes == len(raw)
+            header = 4 + 4 * raw[3]
+            assert array.astype(array.dtype.newbyteorder(">")).tobytes() == raw[header:]
     assert min(counts["refused"], counts["read"]) > 30
 
 
-@given(st.binary(max_size=200), st.sampled_from([b"", b"\0\0\x08\1", b"\x1f\x8b\x08\0", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"\xff\xd8\xff", b"RIFF\x40\0\0\0WEBPVP8 ", b"PK\3\4"]))  # fmt: skip
+MAGIC = [b"", b"\0\0\x08\1", b"\x1f\x8b\x08\0", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"\xff\xd8\xff",
+         b"RIFF\x40\0\0\0WEBPVP8 ", b"PK\3\4"]
+
+
+@given(st.binary(max_size=200), st.sampled_from(MAGIC))
 def test_no_bytes_at_all_raise_anything_else(tmp_path_factory, content, magic):
     path = tmp_path_factory.mktemp("bytes") / "file"
     path.write_bytes(magic + content)
@@ -155,6 +160,6 @@ def test_no_bytes_at_all_raise_anything_else(tmp_path_factory, content, magic):
         try:
             array = read(path)
         except FormatError as error:
-            assert "MemoryError" not in str(error)
+            assert "MemoryError" not in str(error)  # noqa: PT017  (most of these bytes are no file, some are)
         else:
             assert array.nbytes <= max(len(content) * 1032, 3 * SIDE * SIDE)

@@ -335,6 +335,6 @@ def test_a_folder_of_too_many_pixels_is_refused_before_anything_is_read(tmp_path
     for k in range(90):
         (tmp_path / f"{k}.png").write_bytes(b"")
     with pytest.raises(
-        FormatError, match="at most 4 GiB of pixels, got 90 files at 4096x4096x3. Fix: choose a smaller"
+        FormatError, match=r"at most 4 GiB of pixels, got 90 files at 4096x4096x3. Fix: choose a smaller"
     ):
         image_folder(tmp_path, size=4096)

@@ -115,7 +115,8 @@ def test_only_parameter_and_state_change(call: Callable[..., Any]) -> None:
     p, gs = gradients(4)
     m, v, mean = np.zeros(4), np.zeros(4), np.zeros(4)
     call(lambda g: reference.sgd_(p, g, m, **SGD[-1]), gs[0])
-    call(lambda g: reference.rmsprop_(p, g, v, m, mean, lr=0.1, alpha=0.9, eps=1e-6, weight_decay=0.1, momentum=0.5), gs[1])
+    how = {"lr": 0.1, "alpha": 0.9, "eps": 1e-6, "weight_decay": 0.1, "momentum": 0.5}
+    call(lambda g: reference.rmsprop_(p, g, v, m, mean, **how), gs[1])
     for adam_ in (reference.adam_, cpu.adam_):
         for how in ADAM:
             call(lambda g, f=adam_, how=how: f(p, g, m, v, step=1, **how), gs[2])

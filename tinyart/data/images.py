@@ -150,7 +150,11 @@ def _files_below(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise FormatError("image_folder", shown(folder), "a folder", "no such folder")
     paths: list[Path] = []
-    for place, folders, names in os.walk(folder, onerror=lambda error: paths.append(Path(error.filename))):
+
+    def report(error: OSError) -> None:
+        paths.append(Path(error.filename))
+
+    for place, folders, names in os.walk(folder, onerror=report):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths += [Path(place, name) for name in names if not name.startswith(".")]
     return sorted(paths, key=os.fsencode)

@@ -1,6 +1,7 @@
 """The documents' models. `build` makes a trainer from the settings that a checkpoint holds."""
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 from tinyart.errors import FormatError
@@ -17,6 +18,7 @@ def build(settings: Mapping[str, Any]) -> VAETrainer:
     if name not in TRAINERS:
         raise FormatError("build", "name", f"one of {', '.join(TRAINERS)}", repr(name))
     try:
-        return TRAINERS[name](**rest)
-    except TypeError as error:  # a setting that this version does not know, or of another type
+        signature(TRAINERS[name]).bind(**rest)
+    except TypeError as error:
         raise FormatError("build", "settings", f"those of {TRAINERS[name].__name__}", str(error)) from error
+    return TRAINERS[name](**rest)

@@ -11,6 +11,7 @@ N images of P = H·W·C pixels, J latents.
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,6 @@ class VAE(nn.Module):
 
     def __init__(self, shape: Sequence[int] = (28, 28, 1), *, hidden: Sequence[int] = (400,), latent: int = 20,
                  activation: str = "relu", generator: Generator | None = None) -> None:
-        super().__init__()
         if len(shape) != 3 or not hidden or min(*shape, *hidden, latent) < 1:
             got = f"{tuple(shape)}, {tuple(hidden)}, {latent}"
             raise ArgumentError("VAE", "shape, hidden, latent", "(H, W, C), one width or more and a width", got)
@@ -117,7 +117,7 @@ class VAE(nn.Module):
 
 def _layers(widths: Sequence[int], activation: str, generator: Generator | None) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for before, after in zip(widths[:-1], widths[1:], strict=True):
+    for before, after in pairwise(widths):
         layers += [nn.Dense(before, after, generator=generator), ACTIVATIONS[activation]()]
     return layers
 
@@ -162,7 +162,7 @@ class VAETrainer:
         return self.module.images(z)
 
     def state(self) -> dict[str, Any]:
-        """Everything that later steps depend on: nested dicts of arrays and numbers."""
+        """Everything that later steps depend on: nested dicts of arrays."""
         return {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict(),
                 "generator": self.generator.state}
 

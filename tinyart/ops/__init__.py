@@ -2,6 +2,7 @@
 
 from tinyart.ops.activation import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus
 from tinyart.ops.conv import conv1d, conv2d, conv_transpose2d
+from tinyart.ops.dropout import dropout
 from tinyart.ops.elementwise import (
     abs,
     add,

@@ -45,7 +45,7 @@ def cross_entropy(logits: Any, target: Any, reduction: str = "mean") -> "Tensor"
     target = target if isinstance(target, Variable) else Variable.result(target)
     soft = target.array.dtype.kind == "f"
     if target.array.shape != (logits.shape if soft else logits.shape[:-1]):
-        raise ShapeError("cross_entropy", "target", f"class numbers {logits.shape[:-1]} or probabilities {logits.shape}",
+        raise ShapeError("cross_entropy", "target", f"classes {logits.shape[:-1]} or probabilities {logits.shape}",
                          f"{target.array.shape} {target.array.dtype}")
     log_p = log_softmax(logits)  # (.., C)
     if soft:
