@@ -20,7 +20,7 @@ from tinyart.cli import main
 from tinyart.data import art, save_image
 from tinyart.data.fetch import FILES, Remote
 from tinyart.models import TRAINERS
-from tinyart.models.vae import ACTIVATIONS
+from tinyart.models.vae import ACTIVATIONS, DECODERS
 
 SMALL = ["--epochs", "2", "--batch", "16", "--hidden", "12", "--latent", "3"]
 
@@ -149,7 +149,8 @@ def test_info_says_what_the_run_is(run_folder: Path, capsys: pytest.CaptureFixtu
 def test_demo_shows_what_came_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                   capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(cli, "ART_PICTURES", 30)
-    monkeypatch.setattr(cli, "DEMO", cli.DEMO | {"size": 8, "hidden": [8], "latent": 2, "epochs": 2})
+    monkeypatch.setattr(cli, "DEMO", cli.DEMO | {"size": 8, "hidden": [8], "latent": 2})
+    monkeypatch.setattr(cli, "DEMO_EPOCHS", 2)
     monkeypatch.chdir(tmp_path)
     assert main(["demo"]) == 0
     printed = capsys.readouterr().out.splitlines()[-4:]
@@ -319,5 +320,6 @@ def test_python_m_tinyart_and_what_it_does_not_import() -> None:
 
 
 def test_the_choices_are_those_of_the_models() -> None:
-    assert cli.MODELS == tuple(TRAINERS)
-    assert cli.ACTIVATIONS == tuple(ACTIVATIONS)
+    assert tuple(TRAINERS) == cli.MODELS
+    assert tuple(ACTIVATIONS) == cli.ACTIVATIONS
+    assert cli.DECODERS == DECODERS

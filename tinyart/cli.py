@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 MODELS = ("vae",)
 ACTIVATIONS = ("relu", "leaky_relu")
+DECODERS = ("bernoulli", "gaussian")
 ART_PICTURES = 4000
 ART_SIZE = FOLDER_SIZE = 32
-DEMO = {"data": "art", "size": 32, "model": "vae", "hidden": [768], "latent": 48, "activation": "leaky_relu",
-        "batch": 64, "lr": 1e-3, "seed": 0, "epochs": 60}
+DEMO: dict[str, Any] = {"data": "art", "size": 32, "model": "vae", "hidden": [768], "latent": 48,
+                        "activation": "leaky_relu", "decoder": "gaussian", "batch": 64, "lr": 1e-3, "seed": 0}
+DEMO_EPOCHS = 60
 DEMO_SECONDS = 80.0  # of training; drawing the pictures before and the results after take a few more
 
 
@@ -67,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--latent", type=_count, default=20, help="dimensions of z")
     train.add_argument("--hidden", type=_widths, default=[400], help="widths of the hidden layers: 400 or 512,256")
     train.add_argument("--activation", choices=ACTIVATIONS, default="relu")
+    train.add_argument("--decoder", choices=DECODERS, default="bernoulli", help="gaussian is sharper for colour")
     train.add_argument("--seed", type=_seed, default=0)
     train.add_argument("--size", type=_count, help=f"pictures are cropped and resized to it ({FOLDER_SIZE})")
     train.add_argument("--new", action="store_true", help="start afresh where RUN holds a run")
@@ -142,7 +145,7 @@ def _widths(text: str) -> list[int]:
 
 def _train(arguments: Any) -> None:
     settings = {name: getattr(arguments, name) for name in (
-        "model", "hidden", "latent", "activation", "lr", "seed", "batch", "data", "size")}
+        "model", "hidden", "latent", "activation", "decoder", "lr", "seed", "batch", "data", "size")}
     _run(arguments.out, settings, epochs=arguments.epochs, new=arguments.new)
     out = Path(arguments.out)
     print(f"{arguments.epochs} epochs are done. Samples: {out / 'samples'}; losses: {out / 'loss.png'}")
@@ -153,13 +156,15 @@ def _run(out: str, settings: dict[str, Any], *, epochs: int, new: bool = False,
     """Train, and give the trainer. settings: model, its own ones, batch, data and size."""
     from tinyart.data import Batches
     from tinyart.models import build
+    from tinyart.random import manual_seed
     from tinyart.train import Run
 
     images, source = _pictures(settings["data"], settings["size"])
-    model = {name: settings[name] for name in ("hidden", "latent", "activation", "lr", "seed")}
+    model = {name: settings[name] for name in ("hidden", "latent", "activation", "decoder", "lr", "seed")}
     model |= {"name": settings["model"], "shape": list(images.shape[1:])}
-    pixels = hashlib.sha256(images).hexdigest()[:16]
+    pixels = hashlib.sha256(images.data).hexdigest()[:16]
     config = {"model": model, "batch": settings["batch"], "images": len(images), "pixels": pixels}
+    manual_seed(settings["seed"])
     trainer = build(model)
     batches = Batches((images,), settings["batch"], seed=settings["seed"], drop_last=False)
     run = Run(out, trainer, batches, config=config, source=source)
@@ -283,7 +288,7 @@ def _demo(arguments: Any) -> None:
     from tinyart.random import Generator
 
     out = Path(arguments.out)
-    trainer = _run(arguments.out, DEMO, epochs=DEMO["epochs"], limit_seconds=DEMO_SECONDS)
+    trainer = _run(arguments.out, DEMO, epochs=DEMO_EPOCHS, limit_seconds=DEMO_SECONDS)
     print("the gallery, an interpolation, pictures with their reconstructions, and the losses:")
     _write_sheet(out / "gallery.png", trainer.images(trainer.noise(64, Generator(1))))
     _write_walk(out / "interpolation.gif", trainer, n=16, stops=5, frames=12, seed=2)

@@ -81,6 +81,7 @@ class Run:
             if new or not self._resume():
                 self._save()  # of a run that is killed at once the settings are known
             trim_metrics(self.folder, self.step)
+            self._trim_samples()
             with open(self.folder / "metrics.jsonl", "ab", buffering=0) as metrics, self._progress(epochs) as show:
                 while self.batches.epoch < epochs and not interrupted.is_set():
                     losses = self._step(metrics)
@@ -112,6 +113,14 @@ class Run:
         save_image(self.folder / "samples" / f"epoch-{self.batches.epoch:04d}.png", enlarged_sheet(pictures))
         loss_plot(self.folder / "loss.png", loss_curves(self.folder))
 
+    def _trim_samples(self) -> None:
+        """Remove sheets of epochs that are not done, and what a killed writer left."""
+        for path in [*self.folder.glob(".*.part"), *self.folder.glob("samples/.*.part")]:
+            path.unlink()
+        for path in self.folder.glob("samples/epoch-*.png"):
+            if path.stem > f"epoch-{self.batches.epoch:04d}":
+                path.unlink()
+
     def _save(self) -> None:
         arrays = {**_flat(self.trainer.state()), _GLOBAL: default_generator().state}
         meta = {"config": self.config, "source": self.source, "batches": self.batches.state_dict(),
@@ -138,7 +147,7 @@ class Run:
 
     @contextmanager
     def _progress(self, epochs: int) -> Iterator[Show]:
-        """A function to call after each step: it moves a bar on a terminal, and now and then prints a line elsewhere."""
+        """A function to call after each step: it moves a bar on a terminal; elsewhere it prints a line now and then."""
         begin, first, each = time.monotonic(), self.step, len(self.batches)
 
         def status(step: int, losses: Mapping[str, float]) -> str:

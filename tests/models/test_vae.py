@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from tinyart import grad, ops, tensor
 from tinyart.data import art
 from tinyart.errors import ArgumentError, FormatError, ShapeError
 from tinyart.models import TRAINERS, VAE, VAETrainer, build
-from tinyart.models.vae import bernoulli_log_likelihood, negative_elbo, reparameterise
+from tinyart.models.vae import bernoulli_log_likelihood, gaussian_log_likelihood, negative_elbo, reparameterise
 from tinyart.optim import Adam
 from tinyart.random import Generator
 from tinyart.testing import check_grad
@@ -77,6 +78,14 @@ def test_bernoulli_log_likelihood_is_finite_at_logits_of_ten_thousand() -> None:
     assert values.tolist() == [0.0, -2e4]
 
 
+def test_gaussian_log_likelihood_is_the_log_of_the_density() -> None:
+    rng = np.random.default_rng(7)
+    x, mean = rng.uniform(0, 1, (2, 4, 5))
+    ours = gaussian_log_likelihood(tensor(x), tensor(mean), tensor(np.array([-1.3]))).numpy()
+    assert np.allclose(ours, norm.logpdf(x, mean, math.exp(-1.3 / 2)).sum(1), rtol=1e-13)
+    check_grad(lambda mean, log_var: gaussian_log_likelihood(tensor(x), mean, log_var), mean, np.array([-1.3]), order=2)
+
+
 class Integrable:
     """z in one dimension, p(x|z) Bernoulli over 3 pixels with logits a z + b: everything by sums over a fine grid."""
 
@@ -136,19 +145,19 @@ def test_negative_elbo_has_right_gradients_to_the_second_order() -> None:
 
 
 def test_mean_over_pixels_as_in_the_document_makes_the_posterior_collapse() -> None:
-    images = art(64, size=16)[0]
+    images = art(32, size=8)[0]
 
     def kl_after_training(pixels: float) -> float:
         generator = Generator(0)
-        vae = VAE((16, 16, 3), hidden=(64,), latent=8, generator=generator)
-        optimizer = Adam(vae.parameters(), lr=3e-3)
-        for _ in range(150):
-            log_likelihood, kl = vae(vae.pixels(images), generator.normal((64, 8)))
+        vae = VAE((8, 8, 3), hidden=(32,), latent=4, generator=generator)
+        optimizer = Adam(vae.parameters(), lr=1e-2)
+        for _ in range(100):
+            log_likelihood, kl = vae(vae.pixels(images), generator.normal((32, 4)))
             optimizer.step(grad(negative_elbo(log_likelihood / pixels, kl), vae.parameters()))
         return float(kl.mean().item())
 
-    assert kl_after_training(pixels=1.0) > 5
-    assert kl_after_training(pixels=768.0) < 0.1
+    assert kl_after_training(pixels=1.0) > 1
+    assert kl_after_training(pixels=192.0) < 0.01
 
 
 # ---- the model
@@ -202,16 +211,17 @@ def test_sample_and_reconstruct_give_images() -> None:
     assert vae.reconstruct(images).shape == images.shape
 
 
-def test_training_learns_to_reconstruct() -> None:
-    images = art(60, size=8)[0]
-    trainer = VAETrainer(shape=(8, 8, 3), hidden=(128,), latent=16, lr=3e-3)
+@pytest.mark.parametrize(("decoder", "gain"), [("bernoulli", 8), ("gaussian", 30)])
+def test_training_learns_to_reconstruct(decoder: str, gain: float) -> None:
+    images = art(20, size=8)[0]
+    trainer = VAETrainer(shape=(8, 8, 3), hidden=(64,), latent=8, lr=5e-3, decoder=decoder)
     untrained = trainer.evaluate(images, Generator(9))
-    for _ in range(300):
+    for _ in range(200):
         losses = trainer.step(images)
     assert losses["-elbo"] == pytest.approx(losses["-log p(x|z)"] + losses["kl"], rel=1e-5)
-    assert trainer.evaluate(images, Generator(9)) < untrained - 15
+    assert trainer.evaluate(images, Generator(9)) < untrained - gain
     error = np.abs(trainer.module.reconstruct(images) - images / 255).mean()
-    assert error < 0.6 * np.abs(images.mean(0) / 255 - images / 255).mean()
+    assert error < 0.75 * np.abs(images.mean(0) / 255 - images / 255).mean()
 
 
 def test_evaluate_weighs_a_smaller_last_batch_by_its_images() -> None:
@@ -227,6 +237,8 @@ def test_errors_name_what_to_do() -> None:
         VAE((8, 8, 3), hidden=())
     with pytest.raises(ArgumentError, match=r"VAE: activation: expected one of relu, leaky_relu, got 'gelu'"):
         VAE(activation="gelu")
+    with pytest.raises(ArgumentError, match=r"VAE: decoder: expected one of bernoulli, gaussian, got 'cauchy'"):
+        VAE(decoder="cauchy")
     with pytest.raises(ShapeError, match=r"VAE: images: expected \(N, 28, 28, 1\), got \(2, 8, 8, 3\)"):
         VAE().pixels(art(2, size=8)[0])
     with pytest.raises(FormatError, match=r"build: name: expected one of vae, got 'gan2'"):

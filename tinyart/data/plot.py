@@ -99,7 +99,8 @@ def _draw_lines(draw: Any, curves: list[np.ndarray], grid: list[float]) -> None:
 def _by_column(xy: np.ndarray) -> np.ndarray:
     """Pixels (points, 2) -> (columns, 4): x, mean, lowest and highest y of each column of pixels."""
     order = np.argsort(xy[:, 0], kind="stable")
-    columns, starts = np.unique(np.floor(xy[order, 0]), return_index=True)
+    whole = np.minimum(np.floor(xy[order, 0]), _RIGHT - 1)  # the right end is no column of its own
+    columns, starts = np.unique(whole, return_index=True)
     groups = np.split(xy[order, 1], starts[1:])
     groups = [group[~np.isnan(group)] for group in groups]
     rows = [(group.mean(), group.max(), group.min()) if len(group) else (np.nan,) * 3 for group in groups]
