@@ -70,6 +70,19 @@ def test_train_on_the_drawn_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "samples"]  # fmt: skip
 
 
+def test_families_of_drawn_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                   capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(cli, "ART_PICTURES", 30)
+    out = tmp_path / "r"
+    assert main(["train", "vae", "--data", "art:roses,flow", "--size", "8", "--out", str(out), *SMALL]) == 0
+    assert main(["reconstruct", str(out), "--out", str(tmp_path / "r.png"), "-n", "4"]) == 0
+    above = np.asarray(Image.open(tmp_path / "r.png"))[2:66:8, 2:]
+    for i, image in enumerate(art(15, size=8)[0][[2, 4, 12, 14]]):  # the families' numbers are 2 and 4
+        assert np.array_equal(above[:, 66 * i : 66 * i + 64 : 8], image)
+    assert main(["info", str(out)]) == 0
+    assert re.search("data +art:roses,flow, 6 pictures", capsys.readouterr().out)
+
+
 def test_train_continues_and_new_does_not(tmp_path: Path, npz: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["train", "vae", "--data", str(npz), "--out", str(tmp_path / "r"), *SMALL]
     assert main(command) == main([*command, "--epochs", "3"]) == 0
@@ -229,10 +242,12 @@ WRONG_ARGUMENTS = [
     (["train", "vae", "--data", "art", "--out", "r", "--activation", "tanh"], "invalid choice: 'tanh'"),
     (["train", "vae", "--data", "nowhere", "--out", "r"],
      "tinyart: tinyart: --data: expected mnist, art, a folder of pictures or an .npz file, got 'nowhere'. Fix: see th"),
+    (["train", "vae", "--data", "art:cats", "--out", "r"],
+     "--data: expected art, or art: and some of planes,circles,roses,truchet,flow,glass,sunsets,plants,glyphs,ripples"),
     (["train", "vae", "--data", ".", "--out", "r"], "image_folder: '.': expected PNG, JPEG, WEBP, BMP or GIF images"),
     (["train", "vae", "--data", "art", "--size", "2", "--out", "r"], "4 <= size <= 1024"),
     (["sample", "r", "--out", "s.jpg"], "--out: expected a file name that ends in .png, got 's.jpg'"),
-    (["sample", "r", "--out", "s.png"], "read_run: r: expected a run's folder, with a checkpoint, got none there. Fix:"),
+    (["sample", "r", "--out", "s.png"], "read_run: r: expected a run's folder, with a checkpoint, got none there. Fix"),
     (["reconstruct", "r", "--out", "s.png"], "read_run: r: expected a run's folder"),
     (["interpolate", "r", "--out", "s.mp4"], "a file name that ends in .gif or .webp or .png or .apng"),
     (["info", "r"], "read_run: r: expected a run's folder"),
@@ -310,7 +325,8 @@ def test_ctrl_c_gives_130(npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_python_m_tinyart_and_what_it_does_not_import() -> None:
     code = ("import sys; from tinyart.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
-            "print(sorted({'PIL', 'rich', 'safetensors', 'numba', 'tinyart.models', 'tinyart.train'} & set(sys.modules)))")
+            "heavy = {'PIL', 'rich', 'safetensors', 'numba', 'tinyart.models', 'tinyart.train'}\n"
+            "print(sorted(heavy & set(sys.modules)))")
     heavy = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert heavy.stdout.splitlines()[-1] == "[]"
     wrong = subprocess.run([sys.executable, "-m", "tinyart", "info", "nowhere"], capture_output=True, text=True)

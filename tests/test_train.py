@@ -179,6 +179,17 @@ def test_new_starts_afresh_and_clears_what_was_there(tmp_path: Path, straight: d
     assert len(list(tmp_path.glob("checkpoint-*"))) == 2
 
 
+def test_sheets_of_later_epochs_and_leftovers_of_a_killed_writer_are_cleared(tmp_path: Path) -> None:
+    make_run(tmp_path).train(2)
+    for name in (".1234.part", "samples/.5678.part", "samples/epoch-0007.png"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "samples" / "mine.png").write_bytes(b"")
+    make_run(tmp_path).train(2)
+    assert not (tmp_path / ".1234.part").exists()
+    names = sorted(path.name for path in (tmp_path / "samples").iterdir())
+    assert names == ["epoch-0001.png", "epoch-0002.png", "mine.png"]
+
+
 def test_the_global_generator_goes_on_too(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     default_generator().uniform((7,))

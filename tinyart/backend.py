@@ -11,7 +11,7 @@ import numpy as np
 from tinyart.errors import ArgumentError, DeviceError, DtypeError
 
 Array = Any  # numpy.ndarray or cupy.ndarray
-DTYPES = tuple(np.dtype(name) for name in ("float32", "float64", "int32", "int64", "uint8", "bool"))
+DTYPES = frozenset(np.dtype(name) for name in ("float32", "float64", "int32", "int64", "uint8", "bool"))
 _SCALARS = (int, float, bool)
 
 
@@ -75,7 +75,10 @@ def as_array(value: Any, dtype: Any = None, device: str | None = None) -> Array:
 
     Python floats become float32. Nothing is copied that already fits.
     """
-    if type(value) is not np.ndarray and not hasattr(value, "__cuda_array_interface__"):
+    if type(value) is np.ndarray:
+        if dtype is None and device is None and value.dtype in DTYPES:
+            return value
+    elif not hasattr(value, "__cuda_array_interface__"):
         value = _from_python(value)
     if dtype is not None and value.dtype != dtype:
         value = value.astype(_supported(np.dtype(dtype)))
@@ -92,7 +95,7 @@ def _from_python(value: Any) -> Array:
 
 def _supported(dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype not in DTYPES:
-        raise DtypeError("tensor", "dtype", f"one of {', '.join(map(str, DTYPES))}", str(dtype),
+        raise DtypeError("tensor", "dtype", f"one of {', '.join(sorted(map(str, DTYPES)))}", str(dtype),
                          fix="x.astype('float32')")
     return dtype
 

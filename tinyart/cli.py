@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 MODELS = ("vae",)
 ACTIVATIONS = ("relu", "leaky_relu")
 DECODERS = ("bernoulli", "gaussian")
-ART_PICTURES = 4000
+ART_PICTURES = 6000
 ART_SIZE = FOLDER_SIZE = 32
-DEMO: dict[str, Any] = {"data": "art", "size": 32, "model": "vae", "hidden": [768], "latent": 48,
-                        "activation": "leaky_relu", "decoder": "gaussian", "batch": 64, "lr": 1e-3, "seed": 0}
+DEMO: dict[str, Any] = {"data": "art:sunsets,plants,roses", "size": 32, "model": "vae", "hidden": [512], "latent": 32,
+                        "activation": "leaky_relu", "decoder": "bernoulli", "batch": 64, "lr": 1e-3, "seed": 0}
 DEMO_EPOCHS = 60
 DEMO_SECONDS = 80.0  # of training; drawing the pictures before and the results after take a few more
 
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train = _command(commands, "train", _train, "train a model, or go on with the run found in --out")
     train.add_argument("model", choices=MODELS)
-    train.add_argument("--data", required=True, help="mnist, art (drawn here), a folder of pictures, or an .npz")
+    train.add_argument("--data", required=True, help="mnist, art or art:FAMILY,.. (drawn here), a folder, or an .npz")
     train.add_argument("--out", required=True, metavar="RUN", help="the run's folder")
     train.add_argument("--epochs", type=_count, default=10, help="in all, those of a continued run included")
     train.add_argument("--batch", type=_count, default=128)
@@ -172,15 +172,14 @@ def _run(out: str, settings: dict[str, Any], *, epochs: int, new: bool = False,
     return trainer
 
 
-def _pictures(data: str, size: int | None) -> tuple["ndarray", dict[str, Any]]:
-    """uint8 (N, H, W, C), and what finds them again."""
+def _pictures(data: str, size: int | None, drawn: int | None = None) -> tuple["ndarray", dict[str, Any]]:
+    """uint8 (N, H, W, C), and what finds them again. drawn: of how many drawn pictures those of the families are."""
     from tinyart import data as readers
 
     if data == "mnist":
         images = readers.mnist("train")[0]
-    elif data == "art":
-        print(f"drawing {ART_PICTURES} pictures", flush=True)
-        images = readers.art(ART_PICTURES, size=size or ART_SIZE)[0]
+    elif data.partition(":")[0] == "art":
+        images = _art(data.partition(":")[2], size or ART_SIZE, drawn or ART_PICTURES)
     elif os.path.isdir(data):
         images, report = readers.image_folder(data, size=size or FOLDER_SIZE)
         print(report, flush=True)
@@ -194,7 +193,18 @@ def _pictures(data: str, size: int | None) -> tuple["ndarray", dict[str, Any]]:
     if size not in (None, *images.shape[1:3]):
         got = f"pictures of {images.shape[1]}x{images.shape[2]}"
         raise ArgumentError("tinyart", "--size", f"{size}, as given", got, fix="leave --size away for this data")
-    return images, {"data": data if data in ("mnist", "art") else os.path.abspath(data), "size": size}
+    return images, {"data": os.path.abspath(data) if os.path.exists(data) else data, "size": size}
+
+
+def _art(families: str, size: int, count: int) -> "ndarray":
+    from tinyart.data import FAMILIES, art
+
+    wanted = families.split(",") if families else list(FAMILIES)
+    if not set(wanted) <= set(FAMILIES):
+        raise ArgumentError("tinyart", "--data", f"art, or art: and some of {','.join(FAMILIES)}", f"art:{families}")
+    print(f"drawing {count} pictures", flush=True)
+    images, labels, names = art(count, size=size)
+    return images[[names[label] in wanted for label in labels]]
 
 
 def _open(run: str) -> tuple["VAETrainer", "Checkpoint"]:
@@ -221,7 +231,7 @@ def _reconstruct(arguments: Any) -> None:
     out = _output(arguments.out, ".png")
     trainer, found = _open(arguments.run)
     size = found.meta["source"].get("size")
-    images, _ = _pictures(arguments.data or found.meta["source"].get("data", ""), size)
+    images, _ = _pictures(arguments.data or found.meta["source"].get("data", ""), size, drawn=10 * arguments.n)
     _write_reconstructions(out, trainer, images[: arguments.n])
 
 
@@ -284,15 +294,15 @@ def _data(arguments: Any) -> None:
 
 
 def _demo(arguments: Any) -> None:
-    from tinyart.data import art
     from tinyart.random import Generator
 
     out = Path(arguments.out)
     trainer = _run(arguments.out, DEMO, epochs=DEMO_EPOCHS, limit_seconds=DEMO_SECONDS)
+    seen = _pictures(DEMO["data"], DEMO["size"], drawn=120)[0][:32]
     print("the gallery, an interpolation, pictures with their reconstructions, and the losses:")
     _write_sheet(out / "gallery.png", trainer.images(trainer.noise(64, Generator(1))))
     _write_walk(out / "interpolation.gif", trainer, n=16, stops=5, frames=12, seed=2)
-    _write_reconstructions(out / "reconstructions.png", trainer, art(32, size=DEMO["size"], seed=1)[0])
+    _write_reconstructions(out / "reconstructions.png", trainer, seen)
     print(out / "loss.png")
 
 

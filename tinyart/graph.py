@@ -74,7 +74,7 @@ class Node:
 
     __slots__ = ("edges", "index", "op", "outputs", "saved", "where")
 
-    def __init__(self, op: Any, edges: tuple[Any, ...], outputs: Sequence[Array], saved: Any = None):
+    def __init__(self, op: Any, edges: Sequence[Any], outputs: Sequence[Array], saved: Any = None):
         self.index = next(_index)  # inputs are older than what is made of them: a topological order for free
         self.op, self.edges, self.saved = op, edges, saved
         self.outputs = [(array.shape, array.dtype) for array in outputs]
@@ -94,41 +94,44 @@ def apply(op: Any, *inputs: Any, **settings: Any) -> Any:
     Errors: `DtypeError` for dtypes that differ or that the operation refuses, `DeviceError` for mixed devices,
     `ShapeError` naming operation and shapes where the kernel refuses them, `GraphError` in anomaly mode.
     """
-    inputs = tuple([x if isinstance(x, Variable) or type(x) in _NUMBERS else _constant(x) for x in inputs])
+    variables: list[Any] = []
     arrays: list[Any] = []
     edges: list[Any] = []
-    dtype = None
+    dtype, recording = None, _mode.recording
     for position, x in enumerate(inputs):
+        if not isinstance(x, Variable) and type(x) not in _NUMBERS:
+            x = _constant(x)
+        variables.append(x)
         which, edge = 0 if op.variadic else position, None
         if isinstance(x, Variable):
-            if x.node is not None and _mode.recording and op.rules[which] is not None:
+            if recording and x.node is not None and op.rules[which] is not None:
                 edge = (x.node, x.slot)
             x = x.array
-            if not op.free[which]:
-                dtype = x.dtype if dtype is None else dtype
-                if x.dtype != dtype:
+            if dtype is not x.dtype and not op.free[which]:
+                if dtype is not None and x.dtype != dtype:
                     raise DtypeError(op.name, op.arguments[which], f"{dtype} like the argument before it",
                                      f"{x.dtype}", fix="bring both to one dtype with x.astype(...)")
+                dtype = x.dtype
         arrays.append(x)
         edges.append(edge)
     if dtype is not None and dtype.kind != "f" and (op.floating or float in map(type, arrays)):
         raise DtypeError(op.name, op.arguments[0], "a floating dtype", f"{dtype}", fix="x.astype('float32')")
     kernel = getattr(kernels_of(*arrays), op.kernel)
     try:
-        results = kernel(*arrays, **settings)
+        made = kernel(*arrays, **settings)
     except (ValueError, IndexError) as error:
         raise ShapeError(op.name, "inputs", f"arguments that fit together ({error})",
                          ", ".join(map(describe, arrays))) from error
-    results = [as_array(r) for r in (results if isinstance(results, tuple | list) else (results,))]
+    results = [as_array(r) for r in (made if isinstance(made, tuple | list) else (made,))]
     if _mode.anomaly:
         _refuse_nan(op.name, "result", results, _line())
     count = op.outputs or len(results)
-    node = Node(op, tuple(edges), results[:count]) if any(edges) else None
+    node = Node(op, edges, results[:count]) if any(edges) else None
     out = [Variable.result(r, node if slot < count else None, slot,
-                           inputs[0].version if op.view and r.base is not None else None)
+                           variables[0].version if op.view and r.base is not None else None)
            for slot, r in enumerate(results)]
     if node is not None:
-        node.saved = op.save(edges, inputs, out, settings)
+        node.saved = op.save(edges, variables, out, settings)
     return out[0] if op.outputs == op.returned == 1 else tuple(out[:max(count, op.returned)])
 
 

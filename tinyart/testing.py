@@ -69,7 +69,8 @@ def check_grad(fn: Function, *arrays: Array, order: int = 2, tolerance: float = 
 
 
 def check_adjoint(fn: Function, *arrays: Array, linear: bool = False, tolerance: float = 1e-12, seed: int = 0) -> float:
-    """Check ⟨v, J u⟩ = ⟨Jᵀ v, u⟩ for every floating argument; returns the largest error, relative to Σ|v · J u|.
+    """Check ⟨v, J u⟩ = ⟨Jᵀ v, u⟩ for every floating argument; returns the largest error
+    relative to Σ|v · J u|, or to 10⁻⁶|v||u| where that is larger.
 
     For an operation `linear` in each argument J u is `fn` itself at u, which shares no code with the gradient rule.
     Otherwise J u is the derivative of Jᵀ v in v, and what is checked is that rules are linear and rightly transposed.
@@ -89,7 +90,8 @@ def check_adjoint(fn: Function, *arrays: Array, linear: bool = False, tolerance:
         else:
             forward = [g.array for g in _pullback(lambda *c, b=back: b, cotangents, [_leaf(u)], create_graph=False)]
         terms = np.concatenate([(v * f).ravel() for v, f in zip(vs, forward, strict=True)])
-        error = abs(terms.sum() - (back.array * u).sum()) / max(np.abs(terms).sum(), 1e-300)
+        unit = np.linalg.norm(u) * np.sqrt(sum((v * v).sum() for v in vs))  # what a Jacobian of size 1 gives
+        error = abs(terms.sum() - (back.array * u).sum()) / max(np.abs(terms).sum(), 1e-6 * unit, 1e-300)
         if not error <= tolerance:
             raise WrongGradient(f"{_name(fn)}: argument {i} of shape {xs[i].shape}: ⟨v, J u⟩ = {terms.sum():.15g}, but "
                                 f"⟨Jᵀ v, u⟩ = {(back.array * u).sum():.15g}, relative difference {error:.1e}")

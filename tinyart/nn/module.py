@@ -76,7 +76,7 @@ class Module(metaclass=_Sealing):
             old = getattr(self, name)
             if _kind(old) != _kind(value):
                 raise UnknownAttribute(own, name, f"a {type(old).__name__}, as it was defined",
-                                       f"a {type(value).__name__}", fix="define it so in __init__; tensor[...] = values changes numbers only")
+                                       f"a {type(value).__name__}", fix="tensor[...] = values, under no_grad()")
         object.__setattr__(self, name, value)
 
     def _named(self, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:

@@ -33,6 +33,7 @@ class Op:
         self.free = [a in free.split() for a in self.arguments]  # indices and masks have a dtype of their own
         self.rules = [rules.pop(a, None) for a in self.arguments]
         self.names = [list(signature(rule).parameters)[1:] if rule else [] for rule in self.rules]
+        self.places = _Places(self)
         assert not rules, f"{name}: a rule for {sorted(rules)}, which is no argument"
 
     def __call__(self, *inputs: Any) -> "Tensor":
@@ -42,26 +43,23 @@ class Op:
     def to_save(self, edges: Sequence[Any]) -> Iterable[str]:
         if self.variadic:
             return [name for name in self.names[0] if name != "position"]
-        return dict.fromkeys(name for edge, names in zip(edges, self.names, strict=True) if edge for name in names)
+        return dict.fromkeys([name for edge, names in zip(edges, self.names, strict=True) if edge for name in names])
 
     def save(self, edges: Sequence[Any], inputs: Sequence[Any], results: Sequence[Any], settings: Any) -> Any:
         """Name -> (value, version now). Arguments are saved as tensors: a second derivative goes on through them."""
         saved: dict[str, Any] = {}
         for name in self.to_save(edges):
-            if name == "settings":
-                value = settings
-            elif name in settings:
-                value = settings[name]
-            elif name in self.arguments:
-                value = inputs[self.arguments.index(name)]
-            elif name in self.results:
-                result = results[self.results.index(name)]
-                value = Variable.result(result.array, version=result.version)  # not the result: that holds the node
+            kind, index, attribute = self.places[name]
+            if kind == "argument":
+                value = inputs[index]
+            elif kind == "result":  # not the result itself: that holds the node
+                value = Variable.result(results[index].array, version=results[index].version)
+            elif kind == "attribute":
+                value = getattr(inputs[index].array, attribute)
             elif name == "shapes":
                 value = [x.array.shape for x in inputs]
             else:
-                argument, _, attribute = name.rpartition("_")  # "x_shape", "x_dtype"
-                value = getattr(inputs[self.arguments.index(argument)].array, attribute)
+                value = settings if name == "settings" else settings[name]
             saved[name] = (value, value.version[0] if isinstance(value, Variable) else 0)
         return saved
 
@@ -91,6 +89,25 @@ class Op:
             rule: Any = self.rules[which]
             gradients.append(rule(g, *[values[name] for name in self.names[which]]) if want else None)
         return gradients
+
+
+class _Places(dict[str, tuple[str, int, str]]):
+    """Where a saved name's value comes from, worked out when it is first asked for: (kind, index, attribute)."""
+
+    def __init__(self, op: Op):
+        self.op = op
+
+    def __missing__(self, name: str) -> tuple[str, int, str]:
+        argument, _, attribute = name.rpartition("_")  # "x_shape", "x_dtype"
+        if name in self.op.arguments:
+            self[name] = ("argument", self.op.arguments.index(name), "")
+        elif name in self.op.results:
+            self[name] = ("result", self.op.results.index(name), "")
+        elif argument in self.op.arguments:
+            self[name] = ("attribute", self.op.arguments.index(argument), attribute)
+        else:
+            self[name] = ("setting", 0, "")
+        return self[name]
 
 
 class Fused(Op):
