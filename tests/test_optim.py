@@ -1,5 +1,6 @@
 """Optimisers against their papers' formulas in plain Python and against PyTorch; clipping, schedules, averages."""
 
+import contextlib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -45,8 +46,8 @@ CASES: dict[str, tuple[Callable[..., optim.Optimizer], str, dict[str, Any], dict
     "sgd momentum": (optim.SGD, "SGD", {"lr": 0.1, "momentum": 0.9}, {}),
     "sgd nesterov": (optim.SGD, "SGD", {"lr": 0.1, "momentum": 0.8, "nesterov": True, "weight_decay": 0.1}, {}),
     "rmsprop": (optim.RMSprop, "RMSprop", {}, {}),
-    "rmsprop all": (optim.RMSprop, "RMSprop",
-                    {"lr": 0.03, "alpha": 0.8, "eps": 1e-3, "momentum": 0.7, "centered": True, "weight_decay": 0.1}, {}),
+    "rmsprop all": (optim.RMSprop, "RMSprop", {"lr": 0.03, "alpha": 0.8, "eps": 1e-3, "momentum": 0.7, "centered": True,
+                                               "weight_decay": 0.1}, {}),
     "rmsprop centered": (optim.RMSprop, "RMSprop", {"lr": 0.03, "alpha": 0.9, "centered": True}, {}),
     "rmsprop momentum": (optim.RMSprop, "RMSprop", {"lr": 0.03, "momentum": 0.5}, {}),
     "adam": (optim.Adam, "Adam", {}, {}),
@@ -90,7 +91,7 @@ def check_rule(optimizer: optim.Optimizer, rule: Callable[..., float], gs: list[
     p = optimizer.parameters[0]
     expected = follow(rule, gs, p.item())
     for g in gs:
-        optimizer.step([ta.tensor(g, dtype="float64")])
+        optimizer.step([ta.tensor(np.array(g))])
     assert math.isclose(p.item(), expected, rel_tol=1e-9, abs_tol=1e-9)
 
 
@@ -187,11 +188,11 @@ def test_a_step_is_not_recorded_but_counted() -> None:
 
 
 @pytest.mark.parametrize(("given", "error", "message"), [
-    ([None, None], GraphError, "SGD.step: gradient of parameter 0: expected one like it, (2,) float32 on cpu, got none. "
-                               "Fix: loss.backward() before"),
+    ([None, None], GraphError, "SGD.step: gradient of parameter 0: expected one like it, (2,) float32 on cpu, got none."
+                               " Fix: loss.backward() before"),
     ([[1.0, 1.0], None], GraphError, "gradient of parameter 1"),
     ([[1.0, 1.0]], ArgumentError, "SGD.step: gradients: expected 2, one a parameter, got 1"),
-    ([[1.0, 1.0], [1.0]], ShapeError, "gradient of parameter 1: expected one like it, (3,) float32 on cpu, got (1,) float3"),
+    ([[1.0, 1.0], [1.0]], ShapeError, "parameter 1: expected one like it, (3,) float32 on cpu, got (1,) float32"),
     ([[1.0, 1.0], np.ones(3)], ShapeError, "got (3,) float64 on cpu"),
 ])
 def test_gradients_that_do_not_fit_change_nothing(given: list[Any], error: type[Exception], message: str) -> None:
@@ -265,7 +266,7 @@ def test_a_bad_rate_is_found_at_the_step_that_uses_it() -> None:
 def test_resuming_from_a_file_is_exact(name: str, dtype: str, tmp_path: Path) -> None:
     build, _, settings, betas = CASES[name]
     settings = {**settings, "lr": optim.CosineLR(0.05, 20)}
-    whole, half = build(parameters(dtype=dtype), **settings, **betas), build(parameters(dtype=dtype), **settings, **betas)
+    whole, half = (build(parameters(dtype=dtype), **settings, **betas) for _ in range(2))
     train(whole, range(20))
     train(half, range(10))
     ta.save(tmp_path / "optimizer.safetensors", half.state_dict())
@@ -302,8 +303,8 @@ def test_load_state_dict_names_all_problems_and_changes_nothing() -> None:
     del state["v.0"]
     with pytest.raises(FormatError) as caught:
         optimizer.load_state_dict(state)
-    for problem in ("Adam.load_state_dict", "v.0 is missing", "n.0 is extra", "m.0 is (1, 4) float64, not (3, 4) float64",
-                    "v.1 is (5,) float32, not (5,) float64"):
+    for problem in ("Adam.load_state_dict", "v.0 is missing", "n.0 is extra", "v.1 is (5,) float32, not (5,) float64",
+                    "m.0 is (1, 4) float64, not (3, 4) float64"):
         assert problem in str(caught.value)
     assert all(np.array_equal(a, optimizer.state_dict()[name]) for name, a in before.items())
 
@@ -348,12 +349,13 @@ def test_clipping_parameters_replaces_their_grad() -> None:
     p, q = nn.Parameter([3.0]), nn.Parameter([4.0])
     p.grad, q.grad = ta.tensor([3.0]), ta.tensor([4.0])
     clipped = optim.clip_grad_norm([p, q], 1.0)
-    assert (p.grad, q.grad) == (clipped[0], clipped[1]) or p.grad is clipped[0]
+    assert p.grad is clipped[0]
+    assert q.grad is clipped[1]
     assert np.allclose([p.grad.item(), q.grad.item()], [0.6, 0.8])
     optim.clip_grad_value([p, q], 0.7)
     assert np.allclose([p.grad.item(), q.grad.item()], [0.6, 0.7])
+    q.grad = None
     with pytest.raises(GraphError, match="clip: tensors: expected parameters with gradients, got none for number 1"):
-        q.grad = None
         optim.clip_grad_norm([p, q], 1.0)
 
 
@@ -479,7 +481,7 @@ def test_ema_applied_and_taken_back() -> None:
     ema.update()
     average = [a.copy() for a in ema.averages.values()]
     y = (net.weight * net.weight).sum()
-    with pytest.raises(KeyError), ema.applied():
+    with contextlib.suppress(KeyError), ema.applied():
         assert all(np.array_equal(p.array, a) for p, a in zip(net.parameters(), average, strict=True))
         raise KeyError
     assert all(np.array_equal(p.array, a) for p, a in zip(net.parameters(), latest, strict=True))

@@ -114,7 +114,7 @@ def test_threads_never_share_numbers() -> None:
     generator = Generator(11)
     with ThreadPoolExecutor(4) as pool:
         parts = list(pool.map(lambda _: generator.uniform(8, "float64").array.tolist(), range(200)))
-    numbers = sum(parts, [])
+    numbers = [number for part in parts for number in part]
     assert sorted(numbers) == sorted(Generator(11).uniform(1600, "float64").array.tolist())
 
 
@@ -231,7 +231,7 @@ def test_manual_seed_starts_the_global_generator_anew() -> None:
     (lambda: setattr(Generator(), "state", [1, 2, 3]), r"Generator: state: expected (3,) uint64"),
     (lambda: setattr(Generator(), "state", np.zeros(2, np.uint64)), "got (2,) uint64"),
     (lambda: random.uniform((2, -1)), "uniform: shape: expected lengths of at least 0, got (2, -1)"),
-    (lambda: random.uniform(2.5), "uniform"),  # type: ignore[arg-type]
+    (lambda: random.uniform(2.5), "uniform: shape: expected lengths of at least 0, got 2.5"),  # type: ignore[arg-type]
     (lambda: random.uniform(2, low=1.0, high=0.0), "uniform: low, high: expected finite numbers, low <= high"),
     (lambda: random.uniform(2, high=math.inf), "uniform: low, high"),
     (lambda: random.normal(2, std=-1.0), "normal: mean, std: expected finite numbers, std >= 0, got 0.0 and -1.0"),

@@ -81,10 +81,11 @@ class Optimizer:
                                 fix="ta.grad(loss, optimizer.parameters)")
         for i, (p, g) in enumerate(zip(self.parameters, given, strict=True)):
             if g is None:
-                raise GraphError(name, f"gradient of parameter {i}", f"one like it, {describe(p)}", "none",
+                raise GraphError(name, f"gradient of parameter {i}", f"one like it, {describe(p.array)}", "none",
                                  fix="loss.backward() before; give the optimizer only what the loss depends on")
             if (g.shape, g.dtype, g.device) != (p.shape, p.dtype, p.device):
-                raise ShapeError(name, f"gradient of parameter {i}", f"one like it, {describe(p)}", describe(g))
+                raise ShapeError(name, f"gradient of parameter {i}", f"one like it, {describe(p.array)}",
+                                 describe(g.array))
         return [g.array for g in given]
 
 

@@ -7,6 +7,7 @@ three integers are all that a checkpoint needs to go on exactly.
 
 import math
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from tinyart.backend import describe, kernels_of, to_device
 from tinyart.errors import ArgumentError, DtypeError
 from tinyart.tensor import Tensor
 
-Shape = int | tuple[int, ...]
+Shape = int | Sequence[int]
 
 _lock = threading.Lock()  # two threads never get the same counters; shared, so that generators can be copied
 
@@ -94,7 +95,7 @@ class Generator:
 
 
 def _lengths(name: str, shape: Shape) -> tuple[int, ...]:
-    lengths = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+    lengths = shape if isinstance(shape, Sequence) else (shape,)
     if any(not isinstance(n, int | np.integer) or n < 0 for n in lengths):
         raise ArgumentError(name, "shape", "lengths of at least 0", repr(shape))
     return tuple(map(int, lengths))

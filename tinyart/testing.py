@@ -43,8 +43,9 @@ def check_grad(fn: Function, *arrays: Array, order: int = 2, tolerance: float = 
     The error counts relative to Σ|Jᵀv · u| + |⟨v, fn⟩|. Cotangents are also given in other memory layouts (reversed,
     transposed, stride 0), which must change nothing. Returns the largest error met.
 
-    Errors: `WrongGradient` naming argument, order, both values and shapes; `Kink` where left and right derivative
-    differ or the quotient does not converge; `ArgumentError` for an order other than 1 or 2.
+    Errors: `WrongGradient` naming argument, order, both values and shapes, or an argument or cotangent changed in place;
+    `Kink` where left and right derivative differ, even if the rule gives their mean, or the quotient does not converge;
+    `ArgumentError` for an order other than 1 or 2.
     """
     if order not in (1, 2):
         raise ArgumentError("check_grad", "order", "1 or 2", f"{order}")
@@ -52,6 +53,11 @@ def check_grad(fn: Function, *arrays: Array, order: int = 2, tolerance: float = 
     xs = [np.asarray(a, np.float64) if np.asarray(a).dtype.kind == "f" else np.asarray(a) for a in arrays]
     before = [x.copy() for x in xs]
     vs = [_normal(rng, y.shape) for y in _outputs(fn, xs)]
+    _check_unchanged(f"{_name(fn)} changed its argument", xs, before)
+    given = [v.copy() for v in vs]
+    _pullback(fn, [_leaf(x) for x in xs], [_leaf(v) for v in vs], create_graph=False)
+    _check_unchanged(f"a gradient rule of {_name(fn)} changed the argument", xs, before)
+    _check_unchanged(f"a gradient rule of {_name(fn)} changed the cotangent of output", vs, given)
     _check_layouts(fn, xs, vs, rng)
     error = _check_directions(fn, xs, vs, rng, tolerance, f"{_name(fn)}, order 1")
     if order == 2:
@@ -62,15 +68,12 @@ def check_grad(fn: Function, *arrays: Array, order: int = 2, tolerance: float = 
         ws = [_normal(rng, g.shape) for g in _outputs(gradients, everything)]
         label = f"{_name(fn)}, order 2"
         error = max(error, _check_directions(gradients, everything, ws, rng, tolerance, label))
-    for i, (x, was) in enumerate(zip(xs, before, strict=True)):
-        if not np.array_equal(x, was, equal_nan=x.dtype.kind == "f"):
-            raise WrongGradient(f"{_name(fn)} changed its argument {i} in place")
     return error
 
 
 def check_adjoint(fn: Function, *arrays: Array, linear: bool = False, tolerance: float = 1e-12, seed: int = 0) -> float:
-    """Check ⟨v, J u⟩ = ⟨Jᵀ v, u⟩ for every floating argument; returns the largest error
-    relative to Σ|v · J u|, or to 10⁻⁶|v||u| where that is larger.
+    """Check ⟨v, J u⟩ = ⟨Jᵀ v, u⟩ for every floating argument; returns the largest error,
+    relative to Σ|v · J u|, or to ‖v‖ ‖u‖/100 where that is larger: a J that is all rounding has no digits to compare.
 
     For an operation `linear` in each argument J u is `fn` itself at u, which shares no code with the gradient rule.
     Otherwise J u is the derivative of Jᵀ v in v, and what is checked is that rules are linear and rightly transposed.
@@ -91,7 +94,7 @@ def check_adjoint(fn: Function, *arrays: Array, linear: bool = False, tolerance:
             forward = [g.array for g in _pullback(lambda *c, b=back: b, cotangents, [_leaf(u)], create_graph=False)]
         terms = np.concatenate([(v * f).ravel() for v, f in zip(vs, forward, strict=True)])
         unit = np.linalg.norm(u) * np.sqrt(sum((v * v).sum() for v in vs))  # what a Jacobian of size 1 gives
-        error = abs(terms.sum() - (back.array * u).sum()) / max(np.abs(terms).sum(), 1e-6 * unit, 1e-300)
+        error = abs(terms.sum() - (back.array * u).sum()) / max(np.abs(terms).sum(), 1e-2 * unit, 1e-300)
         if not error <= tolerance:
             raise WrongGradient(f"{_name(fn)}: argument {i} of shape {xs[i].shape}: ⟨v, J u⟩ = {terms.sum():.15g}, but "
                                 f"⟨Jᵀ v, u⟩ = {(back.array * u).sum():.15g}, relative difference {error:.1e}")
@@ -138,6 +141,12 @@ def _pullback(fn: Function, inputs: Sequence[Tensor], cotangents: Sequence[Tenso
         parts = grad(y, wanted, create_graph, cotangent=v, retain_graph=True)
         totals = [total + part for total, part in zip(totals, parts, strict=True)]
     return totals
+
+
+def _check_unchanged(what: str, xs: list[Array], before: list[Array]) -> None:
+    for i, (x, was) in enumerate(zip(xs, before, strict=True)):
+        if not np.array_equal(x, was, equal_nan=x.dtype.kind == "f"):
+            raise WrongGradient(f"{what} {i} in place")
 
 
 def _check_layouts(fn: Function, xs: list[Array], vs: list[Array], rng: np.random.Generator) -> None:
@@ -187,12 +196,12 @@ def _check_directions(fn: Function, xs: list[Array], vs: list[Array], rng: np.ra
         scale = float(np.abs(g.array * u).sum()) + abs(middle) + 1e-3
         numeric, uncertainty = _ridders(along)
         where = f"{label}, argument {i}, shapes {[x.shape for x in xs]}"
-        error = abs(analytic - numeric) / scale
+        error, gap = abs(analytic - numeric) / scale, _one_sided_gap(along, middle)
         if not uncertainty <= tolerance * scale:
             raise Kink(f"{where}: the difference quotient does not converge ({numeric:.9g} ± {uncertainty:.1e})")
+        if gap > 1e-5 * scale or gap > error * scale > tolerance * scale:  # the latter: a kink of little weight
+            raise Kink(f"{where}: left and right derivative differ by {gap:.1e}")
         if not error <= tolerance:
-            if _one_sided_gap(along, middle) > 1e-3 * scale:
-                raise Kink(f"{where}: left and right derivative differ")
             raise WrongGradient(f"{where}: the rule gives {analytic:.12g}, the difference quotient {numeric:.12g}, "
                                 f"relative difference {error:.1e}")
         worst = max(worst, error)
@@ -217,7 +226,7 @@ def _ridders(along: Callable[[float], float]) -> tuple[float, float]:
 
 def _one_sided_gap(along: Callable[[float], float], middle: float) -> float:
     """|right derivative - left derivative|, at a step so small that curvature does not count."""
-    h = 1e-6
+    h = 1e-7
     return abs(along(h) - 2 * middle + along(-h)) / h
 
 

@@ -252,7 +252,7 @@ def test_a_parameter_is_a_leaf_with_memory_of_its_own() -> None:
     data[0] = 5
     assert parameter.array.tolist() == [1, 2]
     assert parameter.requires_grad
-    assert not (parameter * 1.0).__class__ is nn.Parameter
+    assert (parameter * 1.0).__class__ is not nn.Parameter
     assert nn.Parameter(parameter).array is not parameter.array
     assert nn.Parameter(np.zeros((3, 4)).T).array.flags.c_contiguous
     with pytest.raises(DtypeError, match="floating"):

@@ -19,13 +19,13 @@ _ELU = Op("elu", "x", x=lambda g, x, y, alpha: where(greater(x, 0.0), g, g * (y 
 
 def leaky_relu(x: Any, slope: float = 0.01) -> "Tensor":
     """x for x > 0, else slope·x (Maas et al. 2013)"""
-    y: Tensor = apply(_LEAKY_RELU, x, slope=slope)
+    y: Tensor = apply(_LEAKY_RELU, x, slope=float(slope))  # a NumPy float64 would promote float32
     return y
 
 
 def elu(x: Any, alpha: float = 1.0) -> "Tensor":
     """x for x > 0, else α(e^x - 1) (Clevert et al. 2016)"""
-    y: Tensor = apply(_ELU, x, alpha=alpha)
+    y: Tensor = apply(_ELU, x, alpha=float(alpha))
     return y
 
 

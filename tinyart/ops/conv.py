@@ -62,7 +62,7 @@ def conv2d(x: Any, w: Any, bias: Any = None, *, stride: int | Pair = 1, padding:
                              f"{n + before + after}",
                              fix="padding='same', or a smaller kernel")
     y: Tensor = apply(_CONV, x, w, stride=stride, padding=around, dilation=dilation, groups=groups)
-    return y if bias is None else y + bias
+    return _plus_bias("conv2d", y, bias)
 
 
 def conv1d(x: Any, w: Any, bias: Any = None, *, stride: int = 1, padding: int | str | Pair = 0, dilation: int = 1,
@@ -109,7 +109,7 @@ def conv_transpose2d(x: Any, w: Any, bias: Any = None, *, stride: int | Pair = 1
     if min(size) < 0 or (0 in size and 0 not in x.shape):
         raise ShapeError("conv_transpose2d", "padding", "an output of at least one pixel", f"{size}")
     y: Tensor = apply(_CONV_INPUT, x, w, size=size, stride=stride, padding=around, dilation=dilation, groups=groups)
-    return y if bias is None else y + bias
+    return _plus_bias("conv_transpose2d", y, bias)
 
 
 def _check_images(name: str, x: Any, w: Any) -> None:
@@ -118,11 +118,17 @@ def _check_images(name: str, x: Any, w: Any) -> None:
                          f"{x.shape} and {w.shape}")
 
 
+def _plus_bias(name: str, y: "Tensor", bias: Any) -> "Tensor":
+    if bias is not None and bias.shape != y.shape[-1:]:
+        raise ShapeError(name, "bias", f"shape {y.shape[-1:]}, one number a channel out", f"{bias.shape}")
+    return y if bias is None else y + bias
+
+
 def _pair(name: str, setting: str, value: Any, least: int = 1) -> Pair:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(v, int) and v >= least for v in pair):
-        raise ArgumentError(name, setting, f"an integer, or two, of at least {least}", f"{value}")
-    return pair
+    pair = (value, value) if isinstance(value, int) else value
+    if not isinstance(pair, Sequence) or len(pair) != 2 or not all(isinstance(v, int) and v >= least for v in pair):
+        raise ArgumentError(name, setting, f"an integer, or two, of at least {least}", f"{value!r}")
+    return pair[0], pair[1]
 
 
 def pad_pairs(name: str, padding: Padding, size: Sequence[int], kernel: Sequence[int], stride: Pair,
@@ -136,8 +142,8 @@ def pad_pairs(name: str, padding: Padding, size: Sequence[int], kernel: Sequence
         return (totals[0] // 2, -(-totals[0] // 2)), (totals[1] // 2, -(-totals[1] // 2))
     if isinstance(padding, int):
         padding = (padding, padding)
-    if not isinstance(padding, str) and len(padding) == 2:
-        pairs = [(p, p) if isinstance(p, int) else tuple(p) for p in padding]
-        if all(len(p) == 2 and all(isinstance(v, int) and v >= 0 for v in p) for p in pairs):
-            return (pairs[0][0], pairs[0][1]), (pairs[1][0], pairs[1][1])
+    pairs = [(p, p) if isinstance(p, int) else p for p in padding] if isinstance(padding, Sequence) else []
+    flat = [v for p in pairs if isinstance(p, Sequence) and len(p) == 2 for v in p]
+    if len(pairs) == 2 and len(flat) == 4 and all(isinstance(v, int) and v >= 0 for v in flat):
+        return (flat[0], flat[1]), (flat[2], flat[3])
     raise ArgumentError(name, "padding", "an integer >= 0, two of them, two pairs, 'valid' or 'same'", f"{padding!r}")

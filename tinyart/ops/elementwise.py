@@ -6,7 +6,9 @@ g is the cotangent of y. Where shapes were broadcast, `unbroadcast` sums g back 
 import math
 from typing import TYPE_CHECKING, Any
 
-from tinyart.errors import ArgumentError
+import numpy as np
+
+from tinyart.errors import ArgumentError, DtypeError
 from tinyart.graph import apply
 from tinyart.ops.op import Op
 from tinyart.ops.reduce import unbroadcast
@@ -98,10 +100,13 @@ _CLIP = Op("clip", "x", floating=False,
 def clip(x: Any, low: float | None = None, high: float | None = None) -> "Tensor":
     """min(max(x, low), high), elementwise; None is no bound. The gradient is 1 from low to high, 0 outside.
 
-    Errors: `ArgumentError` if low > high or both are None.
+    Errors: `ArgumentError` if low > high or both are None, `DtypeError` for integers between bounds that are none.
     """
+    low, high = (b if b is None else int(b) if isinstance(b, int | np.integer) else float(b) for b in (low, high))
     if (low is None and high is None) or (low is not None and high is not None and not low <= high):
         raise ArgumentError("clip", "low, high", "low <= high, at most one of them None", f"{low}, {high}")
+    if x.dtype.kind != "f" and float in (type(low), type(high)):
+        raise DtypeError("clip", "x", "a floating dtype, like the bounds", f"{x.dtype}", fix="integer bounds")
     result: Tensor = apply(_CLIP, x, low=low, high=high)
     return result
 
@@ -112,9 +117,13 @@ def _within(x: Any, low: float | None, high: float | None) -> Any:
 
 
 _CAST = Op("astype", "x", kernel="cast", floating=False, x=lambda g, x_dtype: astype(g, x_dtype))
+_ROUND = Op("astype", "x", kernel="cast", floating=False)  # to integers: constant but for jumps
 
 
 def astype(x: Any, dtype: Any) -> "Tensor":
-    """x in another dtype: the one way from one dtype to another. Its gradient comes back in x's dtype."""
-    result: Tensor = apply(_CAST, x, dtype=dtype)
+    """x in another dtype: the one way from one dtype to another. Its gradient comes back in x's dtype.
+
+    Integers and booleans made of floating numbers are constants.
+    """
+    result: Tensor = apply(_CAST if np.dtype(dtype).kind == "f" else _ROUND, x, dtype=dtype)
     return result

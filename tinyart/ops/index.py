@@ -7,6 +7,7 @@ import numpy as np
 from tinyart.errors import DtypeError, ShapeError
 from tinyart.graph import Variable, apply
 from tinyart.ops.op import Op
+from tinyart.ops.shape import checked_axis
 
 if TYPE_CHECKING:
     from tinyart.tensor import Tensor
@@ -47,8 +48,8 @@ def take(x: Any, indices: Any, axis: int = 0) -> "Tensor":
 
     Errors: `DtypeError` for indices that are not integers, `ShapeError` for one outside 0 ≤ i < n.
     """
-    indices = _checked("take", x, indices, axis)
-    y: Tensor = apply(_TAKE, x, indices, axis=axis % x.ndim)
+    axis = checked_axis("take", axis, x.ndim)
+    y: Tensor = apply(_TAKE, x, _checked("take", x, indices, axis), axis=axis)
     return y
 
 
@@ -62,8 +63,13 @@ def gather(x: Any, indices: Any, axis: int) -> "Tensor":
 
     Errors: as `take`.
     """
+    axis = checked_axis("gather", axis, x.ndim)
     indices = _checked("gather", x, indices, axis)
-    y: Tensor = apply(_GATHER, x, indices, axis=axis % x.ndim)
+    rest, wanted = list(indices.shape), list(x.shape)
+    rest[axis : axis + 1], wanted[axis : axis + 1] = [], []
+    if len(indices.shape) != x.ndim or rest != wanted:
+        raise ShapeError("gather", "indices", f"x's shape {x.shape} but for axis {axis}", f"{indices.shape}")
+    y: Tensor = apply(_GATHER, x, indices, axis=axis)
     return y
 
 
@@ -74,4 +80,4 @@ def _checked(name: str, x: Any, indices: Any, axis: int) -> Any:
     if array.size and not (int(array.min()) >= 0 and int(array.max()) < x.shape[axis]):
         raise ShapeError(name, "indices", f"0 <= index < {x.shape[axis]}, the length of axis {axis}",
                          f"{array.min()} to {array.max()}")
-    return indices
+    return indices if isinstance(indices, Variable) else array

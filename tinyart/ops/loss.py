@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from tinyart.backend import as_array
 from tinyart.errors import ArgumentError, ShapeError
 from tinyart.graph import Variable
 from tinyart.ops.activation import sigmoid
@@ -42,7 +45,7 @@ def cross_entropy(logits: Any, target: Any, reduction: str = "mean") -> "Tensor"
 
     Errors: `ShapeError` for shapes and class numbers outside 0 ≤ c < C.
     """
-    target = target if isinstance(target, Variable) else Variable.result(target)
+    target = target if isinstance(target, Variable) else Variable.result(as_array(target))
     soft = target.array.dtype.kind == "f"
     if target.array.shape != (logits.shape if soft else logits.shape[:-1]):
         raise ShapeError("cross_entropy", "target", f"classes {logits.shape[:-1]} or probabilities {logits.shape}",
@@ -68,8 +71,8 @@ def kl_normal(mu: Any, log_var: Any, mu_p: Any, log_var_p: Any) -> "Tensor":
 
 
 def _like(name: str, x: Any, target: Any) -> Any:
-    if tuple(target.shape) != x.shape:
-        raise ShapeError(name, "target", f"x's shape {x.shape}", f"{tuple(target.shape)}", fix="reshape one of them")
+    if np.shape(target) != x.shape:
+        raise ShapeError(name, "target", f"x's shape {x.shape}", f"{np.shape(target)}", fix="reshape one of them")
     return x
 
 

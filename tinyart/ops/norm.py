@@ -36,7 +36,7 @@ def batch_norm(x: Any, gamma: Any, beta: Any, *, eps: float = 1e-5) -> "tuple[Te
     if values == 1:
         raise ShapeError("batch_norm", "x", "more than one value per channel in training", f"{x.shape}",
                          fix="a larger batch, or module.eval()")
-    y, average, variance = apply(_BATCH_NORM, x, gamma, beta, eps=eps)
+    y, average, variance = apply(_BATCH_NORM, x, gamma, beta, eps=float(eps))
     return y, average, variance
 
 
@@ -46,7 +46,7 @@ def layer_norm(x: Any, gamma: Any, beta: Any, *, eps: float = 1e-5) -> "Tensor":
     x (.., C), gamma (C,), beta (C,) -> (.., C). Errors: `ShapeError`.
     """
     _check("layer_norm", x, gamma, beta)
-    y: Tensor = apply(_LAYER_NORM, x, gamma, beta, eps=eps)
+    y: Tensor = apply(_LAYER_NORM, x, gamma, beta, eps=float(eps))
     return y
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinyart.errors import ArgumentError, ShapeError
+from tinyart.ops.conv import Pair, _pair
 from tinyart.ops.matmul import matmul
 from tinyart.ops.shape import reshape
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from tinyart.tensor import Tensor
 
 
-def resize(x: Any, size: tuple[int, int], method: str = "nearest") -> "Tensor":
+def resize(x: Any, size: int | Pair, method: str = "nearest") -> "Tensor":
     """Images at another size: (N, H, W, C) -> (N, OH, OW, C).
 
     Output pixel i is centred at s = (i + ½)·H/OH - ½ of the input. "nearest" takes pixel ⌊(i + ½)·H/OH⌋, "bilinear"
@@ -23,9 +24,9 @@ def resize(x: Any, size: tuple[int, int], method: str = "nearest") -> "Tensor":
     """
     if x.ndim != 4 or 0 in x.shape[1:3]:
         raise ShapeError("resize", "x", "shape (N, H, W, C) with at least one pixel", f"{x.shape}")
-    if method not in ("nearest", "bilinear") or len(size) != 2 or min(size) < 1:
-        raise ArgumentError("resize", "size, method", "two lengths >= 1, and 'nearest' or 'bilinear'",
-                            f"{size}, {method!r}")
+    size = _pair("resize", "size", size)
+    if method not in ("nearest", "bilinear"):
+        raise ArgumentError("resize", "method", "'nearest' or 'bilinear'", f"{method!r}")
     n, h, w, c = x.shape
     rows, columns = (_weights(x, old, new, method) for old, new in zip((h, w), size, strict=True))
     y = matmul(rows, reshape(x, (n, h, w * c)))  # (N, OH, W·C)

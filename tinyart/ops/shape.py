@@ -32,6 +32,13 @@ def flatten(x: Any, start: int = 0) -> "Tensor":
     return reshape(x, (*x.shape[:start], math.prod(x.shape[start:])))
 
 
+def checked_axis(name: str, axis: int, ndim: int) -> int:
+    """`axis` counted from 0. Errors: `ShapeError` where there is no such axis."""
+    if not -ndim <= axis < ndim:
+        raise ShapeError(name, "axis", f"one of the {ndim} axes", f"{axis}")
+    return axis % ndim
+
+
 def transpose(x: Any, axes: Sequence[int] | None = None) -> "Tensor":
     """Axis i of the result is axis axes[i] of x; None reverses all axes."""
     y: Tensor = apply(_TRANSPOSE, x, axes=tuple(range(x.ndim))[::-1] if axes is None else tuple(axes))
@@ -46,6 +53,7 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
 def swapaxes(x: Any, a: int, b: int) -> "Tensor":
     """x with axes a and b exchanged."""
     axes = list(range(x.ndim))
+    a, b = checked_axis("swapaxes", a, x.ndim), checked_axis("swapaxes", b, x.ndim)
     axes[a], axes[b] = axes[b], axes[a]
     return transpose(x, axes)
 
@@ -64,13 +72,13 @@ def _unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 
 def expand_dims(x: Any, axis: int) -> "Tensor":
     """x with an axis of length 1 put in at `axis`."""
-    at = axis % (x.ndim + 1)
+    at = checked_axis("expand_dims", axis, x.ndim + 1)
     return reshape(x, (*x.shape[:at], 1, *x.shape[at:]))
 
 
 def squeeze(x: Any, axis: int) -> "Tensor":
     """x without its axis `axis`. Errors: `ShapeError` if that axis is not of length 1."""
-    at = axis % x.ndim
+    at = checked_axis("squeeze", axis, x.ndim)
     if x.shape[at] != 1:
         raise ShapeError("squeeze", "axis", f"axis {axis} of length 1", f"shape {x.shape}")
     return reshape(x, (*x.shape[:at], *x.shape[at + 1 :]))
@@ -98,7 +106,7 @@ def split(x: Any, sizes: int | Sequence[int], axis: int = 0) -> "tuple[Tensor, .
 
     Errors: `ShapeError` if the sizes do not add up to the axis.
     """
-    n = x.shape[axis]
+    n = x.shape[checked_axis("split", axis, x.ndim)]
     if isinstance(sizes, int):
         sizes = (n // sizes,) * sizes if sizes > 0 else ()
     if sum(sizes) != n or not sizes or min(sizes) < 0:
@@ -112,8 +120,8 @@ def pad(x: Any, widths: Sequence[tuple[int, int]], value: float = 0.0) -> "Tenso
 
     Errors: `ArgumentError` if there is not one non-negative pair for each axis.
     """
-    pairs = tuple((int(before), int(after)) for before, after in widths)
-    if len(pairs) != x.ndim or any(w < 0 for pair in pairs for w in pair):
+    pairs = tuple(tuple(pair) for pair in widths)
+    if len(pairs) != x.ndim or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
         raise ArgumentError("pad", "widths", f"{x.ndim} pairs (before, after) of lengths >= 0", f"{widths}",
                             fix="x[...] cuts an axis shorter")
     y: Tensor = apply(_PAD, x, widths=pairs, value=value)
