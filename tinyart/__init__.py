@@ -10,7 +10,9 @@ __version__ = "0.1.0"
 if not _os.path.isdir(_os.path.join(_os.path.dirname(__file__), "kernels")):
     __path__.append(_os.path.dirname(_os.path.dirname(_os.path.abspath(__file__))))
 
+from tinyart import nn, ops, optim, random
 from tinyart.graph import detect_anomaly, grad, no_grad
 from tinyart.io import load, save
 from tinyart.ops import *  # noqa: F403  (the operations, whose names are the table of contents of tinyart.ops)
+from tinyart.random import manual_seed
 from tinyart.tensor import Tensor, from_dlpack, tensor

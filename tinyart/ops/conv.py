@@ -142,7 +142,7 @@ def pad_pairs(name: str, padding: Padding, size: Sequence[int], kernel: Sequence
         return (totals[0] // 2, -(-totals[0] // 2)), (totals[1] // 2, -(-totals[1] // 2))
     if isinstance(padding, int):
         padding = (padding, padding)
-    pairs = [(p, p) if isinstance(p, int) else p for p in padding] if isinstance(padding, Sequence) else []
+    pairs: list[Any] = [(p, p) if isinstance(p, int) else p for p in padding] if isinstance(padding, Sequence) else []
     flat = [v for p in pairs if isinstance(p, Sequence) and len(p) == 2 for v in p]
     if len(pairs) == 2 and len(flat) == 4 and all(isinstance(v, int) and v >= 0 for v in flat):
         return (flat[0], flat[1]), (flat[2], flat[3])
