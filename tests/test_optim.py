@@ -87,12 +87,12 @@ unit = st.floats(0, 0.99)
 gradients = st.lists(st.floats(-3, 3), min_size=1, max_size=6)
 
 
-def check_rule(optimizer: optim.Optimizer, rule: Callable[..., float], gs: list[float]) -> None:
+def check_rule(optimizer: optim.Optimizer, rule: Callable[..., float], gs: list[float], within: float = 1e-9) -> None:
     p = optimizer.parameters[0]
     expected = follow(rule, gs, p.item())
     for g in gs:
         optimizer.step([ta.tensor(np.array(g))])
-    assert math.isclose(p.item(), expected, rel_tol=1e-9, abs_tol=1e-9)
+    assert math.isclose(p.item(), expected, rel_tol=within, abs_tol=within)
 
 
 @given(gradients, unit, unit, st.floats(0, 0.5), st.booleans())
@@ -126,11 +126,13 @@ def test_rmsprop(gs: list[float], alpha: float, momentum: float, centered: bool)
         s["v"] = alpha * s["v"] + (1 - alpha) * g * g
         s["mean"] = alpha * s["mean"] + (1 - alpha) * g
         variance = max(0.0, s["v"] - s["mean"] ** 2) if centered else s["v"]
-        s["m"] = momentum * s["m"] + g / (math.sqrt(variance) + 0.1)
+        s["m"] = momentum * s["m"] + g / (math.sqrt(variance) + 1)
         return p - 0.1 * s["m"]
 
     start = nn.Parameter(np.array(1.5))
-    check_rule(optim.RMSprop([start], 0.1, alpha=alpha, eps=0.1, momentum=momentum, centered=centered), rule, gs)
+    # Equal gradients have variance 0, where v - mean² keeps rounding errors of 1e-15: 3e-8 under the root.
+    within = 1e-6 if centered else 1e-9
+    check_rule(optim.RMSprop([start], 0.1, alpha=alpha, eps=1, momentum=momentum, centered=centered), rule, gs, within)
 
 
 @pytest.mark.parametrize("name", CASES)

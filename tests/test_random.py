@@ -170,6 +170,7 @@ def test_uniform_and_normal_take_a_range_and_a_scale() -> None:
     check_moments(Generator(4).normal(N, mean=-2.0, std=0.5).array, -2, 0.5, 3)
     assert Generator(5).normal(6, mean=2.5, std=0.0).array.tolist() == [2.5] * 6
     assert Generator(5).uniform(6, low=2.5, high=2.5).array.tolist() == [2.5] * 6
+    assert np.array_equal(Generator(5).uniform(6, low=1.0, high=2.0).array, Generator(5).uniform(6).array + 1)
 
 
 def test_bernoulli() -> None:

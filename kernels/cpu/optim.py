@@ -11,7 +11,7 @@ from .threads import compiled, compiled_parallel, run
 Array = Any
 
 _BLOCK = 1 << 14  # parameters to a task
-_PARALLEL_FROM = 1 << 17  # parameters
+_PARALLEL_FROM = 1 << 20  # parameters: 1 ms on one core (why so many, says threads.py)
 
 
 def adam_(

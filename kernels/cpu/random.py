@@ -24,7 +24,7 @@ _F32, _F24, _F53 = np.float32(2**-32), np.float32(2**-24), 2.0**-53
 _MINUS_2, _TURN = np.float32(-2), np.float32(2 * math.pi)
 
 _BLOCK = 1 << 14  # counters to a task: some 50 µs of uniform numbers
-_PARALLEL_FROM = 1 << 16  # counters
+_PARALLEL_FROM = 1 << 20  # counters: 2 ms of uniform numbers on one core (why so many, says threads.py)
 
 
 def uniform(key: int, counter: int, *, shape: tuple[int, ...], dtype: Any, like: Array) -> Array:

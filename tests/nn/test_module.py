@@ -78,6 +78,7 @@ def test_a_module_may_know_its_parent() -> None:
             self.child = None if parent else Node(self)
 
     assert [name for name, _ in Node().named_parameters()] == ["weight", "child.weight"]
+    assert len(Node().modules()) == 2
 
 
 def test_train_and_eval_reach_every_module() -> None:
