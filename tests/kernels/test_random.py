@@ -387,7 +387,9 @@ def ways(**settings: str) -> tuple[str | None, str, dict[str, list[str]]]:
 def test_bits_are_equal_in_every_way_to_run(layer: str) -> None:
     if layer == "omp" and find_spec("numba.np.ufunc.omppool") is None:
         pytest.skip("this Numba was built without OpenMP")
-    used, exact, found = ways(NUMBA_DISABLE_JIT="1") if layer == "JIT off" else ways(NUMBA_DISABLE_JIT="0", NUMBA_THREADING_LAYER=layer)
+    jit = {"NUMBA_DISABLE_JIT": "0", "NUMBA_THREADING_LAYER": layer}
+    how = {"NUMBA_DISABLE_JIT": "1"} if layer == "JIT off" else jit
+    used, exact, found = ways(**how)
     assert used == (None if layer == "JIT off" else layer)  # or no parallel kernel has run
     assert {name for name, (bits, _) in found.items() if bits != exact} == set()
     assert {name for name, (_, bits) in found.items() if bits != found["serial"][1]} == set()
