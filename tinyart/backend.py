@@ -168,7 +168,7 @@ def as_array(value: Any, dtype: Any = None, device: str | None = None) -> Array:
         if dtype is None and device is None and value.dtype in DTYPES:
             return value
     elif not hasattr(value, "__cuda_array_interface__"):
-        value = _from_python(value)
+        value = _from_python(value, dtype)
     if dtype is not None and value.dtype != dtype:
         value = value.astype(_supported(np.dtype(dtype)))
     elif value.dtype not in DTYPES:
@@ -176,10 +176,10 @@ def as_array(value: Any, dtype: Any = None, device: str | None = None) -> Array:
     return value if device is None or device == device_of(value) else to_device(value, device)
 
 
-def _from_python(value: Any) -> Array:
+def _from_python(value: Any, dtype: Any) -> Array:
     array = np.asarray(value)
-    python = not hasattr(value, "dtype")
-    return array.astype(np.float32) if python and array.dtype == np.float64 else array
+    rounded = array.dtype == np.float64 and not hasattr(value, "dtype") and dtype is None
+    return array.astype(np.float32) if rounded else array
 
 
 def _supported(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -1,8 +1,8 @@
 """Convolution as implicit matrix products on the register tile of tile.py: float32, channels last.
 
-A row of the tile is the same pixel of another image, so all rows of a tile have the same taps inside the image: what
-lies in the padding is never multiplied, and no row differs from its neighbour. The sum runs over the taps and channels
-where they lie in memory. `conv` and `conv_input` are both
+All rows of a tile have the same taps inside the image: they are neighbouring pixels away from the border, or one pixel
+of many images. What lies in the padding is never multiplied. The sum runs over the taps and channels where they lie in
+memory. `conv` and `conv_input` are both
 
     y[n, i, j, :] = Σ over taps of source[n, row, column, :] · weights[tap]
 
@@ -41,7 +41,7 @@ def conv(x: Array, w: Array, *, stride: Pair, padding: Padding, dilation: Pair, 
         _reading(n, m, k, s, p[0], d)
         for n, m, k, s, p, d in zip(x.shape[1:3], out, w.shape[:2], stride, padding, dilation, strict=True)
     ]
-    _apply(x, w, y, plans, groups, dilation, False)
+    _apply(x, w, y, plans, groups, (*dilation, 1, stride[1]), False)
     return y
 
 
@@ -53,13 +53,13 @@ def conv_input(
         return reference_conv_input(g, w, size=size, stride=stride, padding=padding, dilation=dilation,
                                     groups=groups)  # fmt: skip
     x = np.empty((g.shape[0], *size, w.shape[2] * groups), np.float32)
-    plans, steps, orders = [], [], []
+    plans, orders, steps = [], [], []
     for n, m, k, s, p, d in zip(g.shape[1:3], size, w.shape[:2], stride, padding, dilation, strict=True):
         plan, order, step = _spreading(n, m, k, s, p[0], d)
         plans.append(plan)
         orders.append(order)
         steps.append(step)
-    _apply(g, w[np.ix_(*orders)] if any(s > 1 for s in stride) else w[::-1, ::-1], x, plans, groups, steps, True)
+    _apply(g, w[np.ix_(*orders)], x, plans, groups, (*steps, stride[1], 1), True)
     return x
 
 
@@ -122,7 +122,21 @@ def _pairing(size: int, out: int, kernel: int, stride: int, before: int, dilatio
     return np.stack([start + first * stride, first, np.maximum(0, end - first)], axis=1)
 
 
-def _apply(x: Array, w: Array, y: Array, plans: Any, groups: int, steps: Any, transposed: bool) -> None:
+def _in_groups(across: Array, period: int, between: int) -> tuple[Array, Array]:
+    """Where ROWS pixels, `period` apart, have the same taps and read pixels `between` apart: (their firsts, the rest)."""
+    firsts, lone = [], []
+    for residue in range(period):
+        pixels = list(range(residue, len(across), period))
+        while pixels:
+            some = across[pixels[:ROWS]]
+            even = len(some) == ROWS and (some[:, 1:] == some[0, 1:]).all() and (np.diff(some[:, 0]) == between).all()
+            (firsts if even else lone).append(pixels[0])
+            del pixels[: ROWS if even else 1]
+    return np.array(firsts, np.int64), np.array(lone, np.int64)
+
+
+def _apply(x: Array, w: Array, y: Array, plans: Any, groups: int, how: Any, transposed: bool) -> None:
+    """`how`: pixels from one tap to the next, down and across; columns of y with the same taps, of x between them."""
     columns = y.shape[3] // groups
     narrow = columns <= _NARROW
     width = _NARROW if narrow else COLUMNS
@@ -130,7 +144,8 @@ def _apply(x: Array, w: Array, y: Array, plans: Any, groups: int, steps: Any, tr
     packed = np.empty((groups, -(-columns // width), w.shape[0], w.shape[1], inner, width), np.float32)
     work = y.size * w.shape[0] * w.shape[1] * inner
     run(_pack, _pack_parallel, w.size > 1 << 16, w, packed, columns, transposed)
-    run(_gather, _gather_parallel, work >= _PARALLEL_FROM, x, packed, y, *plans, *steps, columns, narrow)
+    run(_gather, _gather_parallel, work >= _PARALLEL_FROM, x, packed, y, *plans, *_in_groups(plans[1], *how[2:]), how,
+        columns, narrow)  # fmt: skip
 
 
 @compiled
@@ -158,75 +173,80 @@ def _pack_parallel(w: Array, packed: Array, columns: int, transposed: bool) -> N
 
 
 @compiled
-def _gather_row(x: Array, packed: Array, y: Array, down: Array, across: Array, step_down: int, step_across: int,
+def _tiles(rows: int, narrow: bool, a: int, am: int, a3: int, a2: int, b: int, b3: int, b2: int, b1: int, c: int,
+           cm: int, columns: int, k3: int, k2: int, k: int) -> None:  # fmt: skip
+    """The tile on any number of rows: as many full tiles as there are, then by four, then one by one."""
+    m = 0
+    while m < rows:
+        now = ROWS if rows - m >= ROWS else 4 if rows - m >= 4 else 1
+        a_m, c_m = a + 4 * m * am, c + 4 * m * cm
+        if narrow:
+            if now == ROWS:
+                narrow_full(a_m, am, a3, a2, 1, b, b3, b2, b1, c_m, cm, columns, k3, k2, k, 0)
+            elif now == 4:
+                narrow_four(a_m, am, a3, a2, 1, b, b3, b2, b1, c_m, cm, columns, k3, k2, k, 0)
+            else:
+                narrow_one(a_m, am, a3, a2, 1, b, b3, b2, b1, c_m, cm, columns, k3, k2, k, 0)
+        elif now == ROWS:
+            wide_full(a_m, am, a3, a2, 1, b, b3, b2, b1, c_m, cm, columns, k3, k2, k, 0)
+        elif now == 4:
+            wide_four(a_m, am, a3, a2, 1, b, b3, b2, b1, c_m, cm, columns, k3, k2, k, 0)
+        else:
+            wide_one(a_m, am, a3, a2, 1, b, b3, b2, b1, c_m, cm, columns, k3, k2, k, 0)
+        m += now
+
+
+@compiled
+def _gather_row(x: Array, packed: Array, y: Array, down: Array, across: Array, groups: Array, lone: Array, how: Any,
                 columns: int, narrow: bool, panel: int, i: int) -> None:  # fmt: skip
     """Row i of y, all images, one panel of columns."""
+    step_down, step_across, period, between = how
     images, height, width, channels = x.shape
     rows_out, columns_out, channels_out = y.shape[1:]
     tiles, kernel_down, kernel_across, inner, lanes = packed.shape[1:]
     group, tile = panel // tiles, panel % tiles
+    first = group * columns + tile * lanes
     count = min(lanes, columns - tile * lanes)
     row, tap_down, taps_down = down[i]
     image, image_out = height * width * channels, rows_out * columns_out * channels_out
-    source_row, tap_row = step_down * width * channels, kernel_across * inner * lanes
-    for j in range(columns_out):
+    a3, a2, b3, b2 = step_down * width * channels, step_across * channels, kernel_across * inner * lanes, inner * lanes
+    for place in range(len(groups) + len(lone)):
+        j = groups[place] if place < len(groups) else lone[place - len(groups)]
         column, tap_across, taps_across = across[j]
-        target = (i * columns_out + j) * channels_out + group * columns + tile * lanes
         if taps_down * taps_across == 0:
             for n in range(images):
-                for c in range(count):
-                    y[n, i, j, group * columns + tile * lanes + c] = 0
+                for m in range(ROWS if place < len(groups) else 1):
+                    for c in range(count):
+                        y[n, i, j + m * period, first + c] = 0
             continue
-        source = (row * width + column) * channels + group * inner
-        taps = ((panel * kernel_down + tap_down) * kernel_across + tap_across) * inner * lanes
-        run_length = inner
+        a = x.ctypes.data + 4 * ((row * width + column) * channels + group * inner)
+        b = packed.ctypes.data + 4 * ((panel * kernel_down + tap_down) * kernel_across + tap_across) * inner * lanes
+        c = y.ctypes.data + 4 * ((i * columns_out + j) * channels_out + first)
+        k2, k = taps_across, inner
         if step_across == 1 and inner == channels:  # neighbouring taps read one stretch of memory
-            run_length, taps_across = taps_across * inner, 1
-        b = packed.ctypes.data + 4 * taps
-        n = 0
-        while n < images:
-            a, c = x.ctypes.data + 4 * (n * image + source), y.ctypes.data + 4 * (n * image_out + target)
-            if narrow:
-                if images - n >= ROWS:
-                    narrow_full(a, image, source_row, step_across * channels, 1, b, tap_row, inner * lanes, lanes,
-                                c, image_out, count, taps_down, taps_across, run_length, 0)
-                    n += ROWS
-                elif images - n >= 4:
-                    narrow_four(a, image, source_row, step_across * channels, 1, b, tap_row, inner * lanes, lanes,
-                                c, image_out, count, taps_down, taps_across, run_length, 0)
-                    n += 4
-                else:
-                    narrow_one(a, image, source_row, step_across * channels, 1, b, tap_row, inner * lanes, lanes,
-                               c, image_out, count, taps_down, taps_across, run_length, 0)
-                    n += 1
-            elif images - n >= ROWS:
-                wide_full(a, image, source_row, step_across * channels, 1, b, tap_row, inner * lanes, lanes,
-                          c, image_out, count, taps_down, taps_across, run_length, 0)
-                n += ROWS
-            elif images - n >= 4:
-                wide_four(a, image, source_row, step_across * channels, 1, b, tap_row, inner * lanes, lanes,
-                          c, image_out, count, taps_down, taps_across, run_length, 0)
-                n += 4
-            else:
-                wide_one(a, image, source_row, step_across * channels, 1, b, tap_row, inner * lanes, lanes,
-                         c, image_out, count, taps_down, taps_across, run_length, 0)
-                n += 1
+            k2, k = 1, taps_across * inner
+        if place < len(groups):
+            for n in range(images):
+                _tiles(ROWS, narrow, a + 4 * n * image, between * channels, a3, a2, b, b3, b2, lanes,
+                       c + 4 * n * image_out, period * channels_out, count, taps_down, k2, k)
+        else:
+            _tiles(images, narrow, a, image, a3, a2, b, b3, b2, lanes, c, image_out, count, taps_down, k2, k)
 
 
 @compiled
-def _gather(x: Array, packed: Array, y: Array, down: Array, across: Array, step_down: int, step_across: int,
+def _gather(x: Array, packed: Array, y: Array, down: Array, across: Array, groups: Array, lone: Array, how: Any,
             columns: int, narrow: bool) -> None:  # fmt: skip
     rows = y.shape[1]
     for task in range(packed.shape[0] * packed.shape[1] * rows):
-        _gather_row(x, packed, y, down, across, step_down, step_across, columns, narrow, task // rows, task % rows)
+        _gather_row(x, packed, y, down, across, groups, lone, how, columns, narrow, task // rows, task % rows)
 
 
 @compiled_parallel
-def _gather_parallel(x: Array, packed: Array, y: Array, down: Array, across: Array, step_down: int, step_across: int,
-                     columns: int, narrow: bool) -> None:  # fmt: skip
+def _gather_parallel(x: Array, packed: Array, y: Array, down: Array, across: Array, groups: Array, lone: Array,
+                     how: Any, columns: int, narrow: bool) -> None:  # fmt: skip
     rows = y.shape[1]
     for task in numba.prange(packed.shape[0] * packed.shape[1] * rows):
-        _gather_row(x, packed, y, down, across, step_down, step_across, columns, narrow, task // rows, task % rows)
+        _gather_row(x, packed, y, down, across, groups, lone, how, columns, narrow, task // rows, task % rows)
 
 
 @compiled

@@ -83,9 +83,9 @@ class ConvTranspose2d(Module):
         strides, dilations = _pair("ConvTranspose2d", "stride", stride), _pair("ConvTranspose2d", "dilation", dilation)
         extra = _pair("ConvTranspose2d", "output_padding", output_padding, least=0)
         _padding("ConvTranspose2d", padding)
-        if any(e and e >= max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True)):
-            raise ArgumentError("ConvTranspose2d", "output_padding", f"less than stride {strides} or dilation "
-                                f"{dilations}", f"{output_padding}")
+        if any(e >= s for e, s in zip(extra, strides, strict=True)):
+            raise ArgumentError("ConvTranspose2d", "output_padding", f"less than the stride, {strides}",
+                                f"{output_padding}")
         self.weight, self.bias = _weight_and_bias(shape, outputs, bias, generator)
         self.settings: dict[str, Any] = {"stride": strides, "padding": padding, "output_padding": extra,
                                          "dilation": dilations, "groups": groups}

@@ -49,7 +49,7 @@ def take(x: Any, indices: Any, axis: int = 0) -> "Tensor":
     Errors: `DtypeError` for indices that are not integers, `ShapeError` for one outside 0 ≤ i < n.
     """
     axis = checked_axis("take", axis, x.ndim)
-    y: Tensor = apply(_TAKE, x, _checked("take", x, indices, axis), axis=axis)
+    y: Tensor = apply(_TAKE, x, checked_indices("take", "indices", x, indices, axis), axis=axis)
     return y
 
 
@@ -64,7 +64,7 @@ def gather(x: Any, indices: Any, axis: int) -> "Tensor":
     Errors: as `take`.
     """
     axis = checked_axis("gather", axis, x.ndim)
-    indices = _checked("gather", x, indices, axis)
+    indices = checked_indices("gather", "indices", x, indices, axis)
     rest, wanted = list(indices.shape), list(x.shape)
     rest[axis : axis + 1], wanted[axis : axis + 1] = [], []
     if len(indices.shape) != x.ndim or rest != wanted:
@@ -73,11 +73,12 @@ def gather(x: Any, indices: Any, axis: int) -> "Tensor":
     return y
 
 
-def _checked(name: str, x: Any, indices: Any, axis: int) -> Any:
+def checked_indices(name: str, argument: str, x: Any, indices: Any, axis: int) -> Any:
+    """`indices` as a tensor or an array. Errors: as `take`."""
     array = indices.array if isinstance(indices, Variable) else np.asarray(indices)
     if array.dtype.kind not in "iu":
-        raise DtypeError(name, "indices", "integers", f"{array.dtype}", fix="indices.astype('int64')")
+        raise DtypeError(name, argument, "integers", f"{array.dtype}", fix=f"{argument}.astype('int64')")
     if array.size and not (int(array.min()) >= 0 and int(array.max()) < x.shape[axis]):
-        raise ShapeError(name, "indices", f"0 <= index < {x.shape[axis]}, the length of axis {axis}",
+        raise ShapeError(name, argument, f"0 <= index < {x.shape[axis]}, the length of axis {axis}",
                          f"{array.min()} to {array.max()}")
     return indices if isinstance(indices, Variable) else array

@@ -10,7 +10,7 @@ from tinyart.graph import Variable
 from tinyart.ops.activation import sigmoid
 from tinyart.ops.elementwise import abs as absolute
 from tinyart.ops.elementwise import exp
-from tinyart.ops.index import gather
+from tinyart.ops.index import checked_indices, gather
 from tinyart.ops.op import Op
 from tinyart.ops.reduce import log_softmax, mean, sum
 from tinyart.ops.shape import expand_dims, squeeze
@@ -43,7 +43,7 @@ _BCE = Op("bce_with_logits", "x t",
 def cross_entropy(logits: Any, target: Any, reduction: str = "mean") -> "Tensor":
     """-Σ_c t_c ln softmax(logits)_c, for logits (.., C) and target: class numbers (..) or probabilities (.., C).
 
-    Errors: `ShapeError` for shapes and class numbers outside 0 ≤ c < C.
+    Errors: `ShapeError` for shapes and class numbers outside 0 ≤ c < C, `DtypeError` for a target of booleans.
     """
     target = target if isinstance(target, Variable) else Variable.result(as_array(target))
     soft = target.array.dtype.kind == "f"
@@ -53,6 +53,7 @@ def cross_entropy(logits: Any, target: Any, reduction: str = "mean") -> "Tensor"
     log_p = log_softmax(logits)  # (.., C)
     if soft:
         return _reduced("cross_entropy", -sum(target * log_p, -1), reduction)
+    checked_indices("cross_entropy", "target", log_p, target, log_p.ndim - 1)
     return _reduced("cross_entropy", -squeeze(gather(log_p, expand_dims(target, -1), -1), -1), reduction)
 
 
