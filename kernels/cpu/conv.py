@@ -123,8 +123,9 @@ def _pairing(size: int, out: int, kernel: int, stride: int, before: int, dilatio
 
 
 def _in_groups(across: Array, period: int, between: int) -> tuple[Array, Array]:
-    """Where ROWS pixels, `period` apart, have the same taps and read pixels `between` apart: (their firsts, the rest)."""
-    firsts, lone = [], []
+    """Where ROWS pixels, `period` apart, have the same taps and read pixels `between` apart: (first ones, the rest)."""
+    firsts: list[int] = []
+    lone: list[int] = []
     for residue in range(period):
         pixels = list(range(residue, len(across), period))
         while pixels:

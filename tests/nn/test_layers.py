@@ -234,7 +234,7 @@ def test_dropout_as_a_layer() -> None:
     (lambda: nn.Conv2d(4, 3, 3, groups=0), "Conv2d: groups: expected an integer of at least 1, got 0"),
     (lambda: nn.ConvTranspose2d(4, 4, 3, groups=3), "ConvTranspose2d: groups"),
     (lambda: nn.ConvTranspose2d(4, 4, 3, stride=2, output_padding=2),
-     "ConvTranspose2d: output_padding: expected less than stride (2, 2) or dilation (1, 1), got 2"),
+     "ConvTranspose2d: output_padding: expected less than the stride, (2, 2), got 2"),
     (lambda: nn.ConvTranspose2d(4, 4, 3, output_padding=-1), "ConvTranspose2d: output_padding"),
     (lambda: nn.BatchNorm(0), "BatchNorm: channels"),
     (lambda: nn.BatchNorm(3, momentum=1.1), "BatchNorm: momentum: expected a number from 0 to 1, got 1.1"),
