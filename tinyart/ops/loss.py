@@ -9,7 +9,7 @@ from tinyart.errors import ArgumentError, ShapeError
 from tinyart.graph import Variable
 from tinyart.ops.activation import sigmoid
 from tinyart.ops.elementwise import abs as absolute
-from tinyart.ops.elementwise import exp
+from tinyart.ops.elementwise import exp, sub
 from tinyart.ops.index import checked_indices, gather
 from tinyart.ops.op import Op
 from tinyart.ops.reduce import log_softmax, mean, sum
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 def mse_loss(x: Any, target: Any, reduction: str = "mean") -> "Tensor":
     """(x - target)²"""
-    return _reduced("mse_loss", (_like("mse_loss", x, target) - target) ** 2, reduction)
+    return _reduced("mse_loss", sub(_like("mse_loss", x, target), target) ** 2, reduction)
 
 
 def l1_loss(x: Any, target: Any, reduction: str = "mean") -> "Tensor":
     """|x - target|"""
-    return _reduced("l1_loss", absolute(_like("l1_loss", x, target) - target), reduction)
+    return _reduced("l1_loss", absolute(sub(_like("l1_loss", x, target), target)), reduction)
 
 
 def bce_with_logits(x: Any, target: Any, reduction: str = "mean") -> "Tensor":
