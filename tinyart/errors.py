@@ -1,5 +1,11 @@
 """Exceptions that say which operation, which argument, what was expected, what came, and what to do."""
 
+import linecache
+import sys
+from pathlib import Path
+
+_package = str(Path(__file__).parent)
+
 
 class TinyartError(Exception):
     """`operation: argument: expected E, got G. Fix: F.`
@@ -46,3 +52,12 @@ class GraphError(TinyartError, RuntimeError):
 
 class FormatError(TinyartError, ValueError):
     """A file, or what is in it, is not what it says it is."""
+
+
+def users_line() -> str:
+    """The innermost line on the stack that is not tinyart's own: file, number and text."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_package):
+        frame = frame.f_back
+    name, number = frame.f_code.co_filename, frame.f_lineno
+    return f"{name}:{number}: {linecache.getline(name, number).strip()}"

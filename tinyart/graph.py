@@ -10,20 +10,16 @@ Rules are written in tensors and operations, so with `create_graph` a gradient i
 """
 
 import itertools
-import linecache
-import sys
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import _GeneratorContextManager, contextmanager
-from pathlib import Path
 from typing import Any
 
 from tinyart.backend import Array, as_array, describe, kernels_of
-from tinyart.errors import DtypeError, GraphError, ShapeError
+from tinyart.errors import DtypeError, GraphError, ShapeError, users_line
 
 _index = itertools.count()
-_package = str(Path(__file__).parent)
 
 
 class _Mode(threading.local):
@@ -78,7 +74,7 @@ class Node:
         self.index = next(_index)  # inputs are older than what is made of them: a topological order for free
         self.op, self.edges, self.saved = op, edges, saved
         self.outputs = [(array.shape, array.dtype) for array in outputs]
-        self.where = _line() if _mode.anomaly else "a line recorded outside detect_anomaly()"
+        self.where = users_line() if _mode.anomaly else "a line recorded outside detect_anomaly()"
 
 
 def leaf(tensor: Any) -> None:
@@ -114,7 +110,10 @@ def apply(op: Any, *inputs: Any, **settings: Any) -> Any:
                 dtype = x.dtype
         arrays.append(x)
         edges.append(edge)
-    if dtype is not None and dtype.kind != "f" and (op.floating or float in map(type, arrays)):
+    if dtype is None:  # nothing but numbers
+        floating = "float32" if op.floating or float in map(type, arrays) else None
+        arrays = [as_array(x, floating) if type(x) in _NUMBERS else x for x in arrays]
+    elif dtype.kind != "f" and (op.floating or float in map(type, arrays)):
         raise DtypeError(op.name, op.arguments[0], "a floating dtype", f"{dtype}", fix="x.astype('float32')")
     kernel = getattr(kernels_of(*arrays), op.kernel)
     try:
@@ -124,7 +123,7 @@ def apply(op: Any, *inputs: Any, **settings: Any) -> Any:
                          ", ".join(map(describe, arrays))) from error
     results = [as_array(r) for r in (made if isinstance(made, tuple | list) else (made,))]
     if _mode.anomaly:
-        _refuse_nan(op.name, "result", results, _line())
+        _refuse_nan(op.name, "result", results, users_line())
     count = op.outputs or len(results)
     node = Node(op, edges, results[:count]) if any(edges) else None
     out = [Variable.result(r, node if slot < count else None, slot,
@@ -263,12 +262,3 @@ def _check(node: Node, position: int, output: Any, g: Any, anomaly: bool) -> Non
 def _refuse_nan(name: str, what: str, arrays: list[Array], line: str) -> None:
     if any(a.dtype.kind == "f" and not kernels_of(a).isfinite(a).all() for a in arrays):
         raise GraphError(name, what, "finite numbers", f"NaN or Inf, from {line}")
-
-
-def _line() -> str:
-    """The innermost line on the stack that is not tinyart's own."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_package):
-        frame = frame.f_back
-    name, number = frame.f_code.co_filename, frame.f_lineno
-    return f"{name}:{number}: {linecache.getline(name, number).strip()}"

@@ -28,37 +28,22 @@ class Tensor(Variable):
     requires_grad = property(lambda self: self.node is not None, doc="Whether gradients reach this tensor.")
     T = property(lambda self: ops.transpose(self), doc="All axes reversed.")
 
-    def __add__(self, b: Any) -> "Tensor": return ops.add(self, b)
-    def __radd__(self, a: Any) -> "Tensor": return ops.add(a, self)
-    def __sub__(self, b: Any) -> "Tensor": return ops.sub(self, b)
+    __add__ = __radd__ = ops.add
+    __mul__ = __rmul__ = ops.mul
+    __sub__, __truediv__, __pow__, __matmul__ = ops.sub, ops.div, ops.power, ops.matmul
+    __neg__, __abs__, __getitem__ = ops.neg, ops.abs, ops.getitem
+    __lt__, __le__, __gt__, __ge__ = ops.less, ops.less_equal, ops.greater, ops.greater_equal
+    __eq__, __ne__ = ops.equal, ops.not_equal  # type: ignore[assignment]  # elementwise
     def __rsub__(self, a: Any) -> "Tensor": return ops.sub(a, self)
-    def __mul__(self, b: Any) -> "Tensor": return ops.mul(self, b)
-    def __rmul__(self, a: Any) -> "Tensor": return ops.mul(a, self)
-    def __truediv__(self, b: Any) -> "Tensor": return ops.div(self, b)
     def __rtruediv__(self, a: Any) -> "Tensor": return ops.div(a, self)
-    def __pow__(self, b: Any) -> "Tensor": return ops.power(self, b)
     def __rpow__(self, a: Any) -> "Tensor": return ops.power(a, self)
-    def __matmul__(self, b: Any) -> "Tensor": return ops.matmul(self, b)
     def __rmatmul__(self, a: Any) -> "Tensor": return ops.matmul(tensor(a), self)
-    def __neg__(self) -> "Tensor": return ops.neg(self)
-    def __abs__(self) -> "Tensor": return ops.abs(self)
-    def __lt__(self, b: Any) -> "Tensor": return ops.less(self, b)
-    def __le__(self, b: Any) -> "Tensor": return ops.less_equal(self, b)
-    def __gt__(self, b: Any) -> "Tensor": return ops.greater(self, b)
-    def __ge__(self, b: Any) -> "Tensor": return ops.greater_equal(self, b)
-    def __eq__(self, b: Any) -> "Tensor": return ops.equal(self, b)  # type: ignore[override]  # elementwise
-    def __ne__(self, b: Any) -> "Tensor": return ops.not_equal(self, b)  # type: ignore[override]  # elementwise
-    def __getitem__(self, key: Any) -> "Tensor": return ops.getitem(self, key)
 
     __hash__ = object.__hash__  # by identity: equality is elementwise
     sum, mean, var, max, min, argmax = ops.sum, ops.mean, ops.var, ops.max, ops.min, ops.argmax
     reshape, transpose, flatten, astype, clip = ops.reshape, ops.transpose, ops.flatten, ops.astype, ops.clip
+    exp, log, sqrt, tanh = ops.exp, ops.log, ops.sqrt, ops.tanh
     backward = graph.backward
-
-    def exp(self) -> "Tensor": return ops.exp(self)
-    def log(self) -> "Tensor": return ops.log(self)
-    def sqrt(self) -> "Tensor": return ops.sqrt(self)
-    def tanh(self) -> "Tensor": return ops.tanh(self)
 
     def detach(self) -> "Tensor":
         """The same array as a constant: no gradient goes through it."""
@@ -112,6 +97,14 @@ class Tensor(Variable):
     def __repr__(self) -> str:
         made = "" if self.node is None else ", leaf" if self.node.op is None else f", {self.node.op.name}"
         return f"tensor({np.array2string(self.numpy(), separator=', ', prefix='tensor(')}, {self.dtype}{made})"
+
+    def _repr_png_(self) -> bytes | None:
+        """What notebooks show for images, (N, H, W, C) or (H, W, C), C 1 or 3, all in [0, 1]; None: the text."""
+        from tinyart.data.sheet import png, sheet
+
+        x = self.numpy()[None] if self.ndim == 3 else self.numpy()
+        drawable = x.ndim == 4 and x.dtype.kind == "f" and x.shape[3] in (1, 3) and x.size and x.min() >= 0
+        return png(sheet(x)) if drawable and x.max() <= 1 else None
 
 
 Variable.result = Tensor

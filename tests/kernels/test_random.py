@@ -220,14 +220,15 @@ def test_a_shape_is_filled_in_order(kernels: Any, shape: tuple[int, ...]) -> Non
 def test_the_extreme_words(kernels: Any, key: int) -> None:
     """Words of ones and of zeros, which no search would find, at the counters that Philox run backwards gives."""
     top, bottom = counter_of(key, [ONES] * 4), counter_of(key, [0] * 4)
-    for dtype, bits in (("float32", 24), ("float64", 53)):
-        settings: dict[str, Any] = {"shape": (2,), "dtype": dtype, "like": LIKE}
-        assert kernels.uniform(key, top, **settings).tolist() == [1 - 2**-bits] * 2
-        assert kernels.uniform(key, bottom, **settings).tolist() == [0, 0]
-        assert kernels.normal(key, top, **settings).tolist() == [0, 0]
+    for dtype, bits, n in (("float32", 24, 4), ("float64", 53, 2)):
+        settings: dict[str, Any] = {"shape": (n,), "dtype": dtype, "like": LIKE}
+        assert kernels.uniform(key, top, **settings).tolist() == [1 - 2**-bits] * n
+        assert kernels.uniform(key, bottom, **settings).tolist() == [0] * n
+        assert kernels.normal(key, top, **settings).tolist() == [0] * n
         longest = math.sqrt(-2 * math.log(2**-32 if bits == 24 else 2**-53))
-        assert kernels.normal(key, bottom, **settings).tolist() == pytest.approx([longest, 0], rel=1e-6)
-    for p, at_top, at_bottom in ((0, False, False), (2**-32, False, True), (1 - 2**-32, False, True), (1, True, True)):
+        assert kernels.normal(key, bottom, **settings).tolist() == pytest.approx([longest, 0] * (n // 2), rel=1e-6)
+    for p, at_top, at_bottom in ((0, False, False), (0.4 * 2**-32, False, False), (0.6 * 2**-32, False, True),
+                                 (1 - 2**-32, False, True), (1, True, True)):  # fmt: skip
         assert kernels.bernoulli(key, top, shape=(4,), p=p, like=LIKE).tolist() == [at_top] * 4
         assert kernels.bernoulli(key, bottom, shape=(4,), p=p, like=LIKE).tolist() == [at_bottom] * 4
     for low, high in ((0, 1), (-3, 7), (-(2**63), 2**63 - 1)):
@@ -330,6 +331,15 @@ n = 8 * 4 * random._BLOCK + 13
 like, rng = np.empty(0), np.random.default_rng(0)
 start = [rng.uniform(0.1, 1, n) for _ in range(4)]
 
+parallel_calls = []
+
+def noted(kernel):
+    return lambda *arguments: (parallel_calls.append(kernel), kernel(*arguments))
+
+for module in (random, optim):
+    for name in [name for name in vars(module) if name.endswith("_parallel") and name[0] == "_"]:
+        setattr(module, name, noted(getattr(module, name)))
+
 def bits(kernels, adam_, names):
     found = hashlib.sha256()
     for dtype in ("float32", "float64"):
@@ -345,7 +355,9 @@ def bits(kernels, adam_, names):
 
 def compiled(parallel=True):
     random._PARALLEL_FROM = optim._PARALLEL_FROM = 0 if parallel else n + 1
-    return [bits(random, optim.adam_, ["uniform"]), bits(random, None, ["normal"])]
+    before = len(parallel_calls)
+    result = [bits(random, optim.adam_, ["uniform"]), bits(random, None, ["normal"])]
+    return [*result, len(parallel_calls) - before]
 
 ways = {"serial": compiled(parallel=False)}
 for threads in (1, 2, 3, 7):
@@ -368,13 +380,13 @@ if hasattr(os, "fork"):
         os._exit(0)
     os.close(write)
     ways["after a fork"] = json.loads(os.read(read, 9999) or '["died"]')
-    ways["before a fork"] = compiled()
+    ways["the parent of a fork"] = compiled()
 layer = None if off else numba.threading_layer()
 print(json.dumps([layer, bits(reference, reference.adam_, ["uniform"]), ways]))
 """
 
 
-def ways(**settings: str) -> tuple[str | None, str, dict[str, list[str]]]:
+def ways(**settings: str) -> tuple[str | None, str, dict[str, list[Any]]]:
     env = {**os.environ, "NUMBA_NUM_THREADS": "7", **settings}
     command = [sys.executable, "-W", "ignore", "-c", WAYS]
     run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
@@ -387,10 +399,13 @@ def ways(**settings: str) -> tuple[str | None, str, dict[str, list[str]]]:
 def test_bits_are_equal_in_every_way_to_run(layer: str) -> None:
     if layer == "omp" and find_spec("numba.np.ufunc.omppool") is None:
         pytest.skip("this Numba was built without OpenMP")
-    jit = {"NUMBA_DISABLE_JIT": "0", "NUMBA_THREADING_LAYER": layer}
-    how = {"NUMBA_DISABLE_JIT": "1"} if layer == "JIT off" else jit
-    used, exact, found = ways(**how)
-    assert used == (None if layer == "JIT off" else layer)  # or no parallel kernel has run
-    assert {name for name, (bits, _) in found.items() if bits != exact} == set()
-    assert {name for name, (_, bits) in found.items() if bits != found["serial"][1]} == set()
-    assert len(found) >= 9
+    settings = {"NUMBA_DISABLE_JIT": "1"} if layer == "JIT off" else {"NUMBA_THREADING_LAYER": layer}
+    used, exact, found = ways(**{"NUMBA_DISABLE_JIT": "0", **settings})
+    assert used == (None if layer == "JIT off" else layer)
+    assert {name for name, (bits, _, _) in found.items() if bits != exact} == set()
+    assert {name for name, (_, bits, _) in found.items() if bits != found["serial"][1]} == set()
+    # 8 kernel calls, all of them parallel where they are asked to be, and can; at once, whoever came first
+    parallel = {name: calls for name, (_, _, calls) in found.items() if not name.startswith("Python thread")}
+    forked = {"after a fork": 0, "the parent of a fork": 8} if hasattr(os, "fork") else {}
+    assert parallel == {"serial": 0, **{f"{threads} threads": 8 for threads in (1, 2, 3, 7)}, **forked}
+    assert len(found) == len(parallel) + 4

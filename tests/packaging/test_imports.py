@@ -17,13 +17,13 @@ ROOT = Path(__file__).parents[2]
 # A module imports from its own layer and from those above it in this list, `kernels` excepted.
 LAYERS = [
     {"errors"},
-    {"backend"},
+    {"backend", "data"},  # data: arrays in files, and pictures of arrays
     {"graph"},
     {"ops"},
     {"tensor"},
     {"nn", "optim", "random", "testing", "io"},
     {"__init__"},  # so `import tinyart` loads none of the following
-    {"models", "data", "train", "checkpoint"},
+    {"models", "train", "checkpoint"},
     {"cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

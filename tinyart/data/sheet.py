@@ -1,6 +1,7 @@
 """Pictures of results, drawn with Pillow alone: sheets of images, animations, loss curves."""
 
 import math
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,15 @@ def sheet(images: Any, *, columns: int | None = None, scale: int = 1, gap: int =
 
 def save_image(path: str | Path, image: Any) -> None:
     """Write one image (H, W) or (H, W, C), uint8 or floats in [0, 1], as PNG, whole or not at all."""
+    data = png(image, operation="save_image")
     with replacing(path) as file:
-        _picture(to_uint8(image, operation="save_image"), "save_image").save(file, "PNG")
+        file.write(data)
+
+
+def png(image: Any, *, operation: str = "png") -> bytes:
+    """One image as the bytes of a PNG file."""
+    _picture(to_uint8(image, operation=operation), operation).save(file := BytesIO(), "PNG")
+    return file.getvalue()
 
 
 def save_animation(path: str | Path, frames: Any, *, fps: float = 12.0) -> None:

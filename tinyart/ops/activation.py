@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tinyart.graph import apply
-from tinyart.ops.elementwise import erf, greater, where
+from tinyart.ops.elementwise import erf, greater, mul, where
 from tinyart.ops.op import Op
 
 if TYPE_CHECKING:
@@ -31,11 +31,9 @@ def elu(x: Any, alpha: float = 1.0) -> "Tensor":
 
 def gelu(x: Any) -> "Tensor":
     """x Φ(x) = x/2 (1 + erf(x/√2)) (Hendrycks & Gimpel 2016)"""
-    y: Tensor = x * (erf(x * (1 / math.sqrt(2))) + 1.0) * 0.5
-    return y
+    return mul(x, erf(mul(x, 1 / math.sqrt(2))) + 1.0) * 0.5
 
 
 def silu(x: Any) -> "Tensor":
     """x / (1 + e^-x)"""
-    y: Tensor = x * sigmoid(x)
-    return y
+    return mul(x, sigmoid(x))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from inspect import signature
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from tinyart.backend import as_array, kernels_of
@@ -39,6 +40,10 @@ class Op:
     def __call__(self, *inputs: Any) -> "Tensor":
         tensor: Tensor = apply(self, *inputs)
         return tensor
+
+    def __get__(self, tensor: Any, owner: Any = None) -> Callable[..., "Tensor"]:
+        """An operation in the body of `tensor.Tensor` is a method, as a function would be."""
+        return self if tensor is None else MethodType(self, tensor)
 
     def to_save(self, edges: Sequence[Any]) -> Iterable[str]:
         if self.variadic:
