@@ -11,23 +11,20 @@ N images of P = H·W·C pixels, J latents.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tinyart import nn, ops
-from tinyart.errors import ArgumentError, ShapeError
+from tinyart.errors import ArgumentError
 from tinyart.graph import grad, no_grad
+from tinyart.models.dense import check_widths, dense_layers
+from tinyart.models.pixels import pixels
 from tinyart.optim import Adam
 from tinyart.random import Generator
 from tinyart.tensor import Tensor
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
-    "leaky_relu": lambda: nn.LeakyReLU(0.2),  # the slope of TensorFlow's leaky_relu, which the document calls
-}
 DECODERS = ("bernoulli", "gaussian")
 FIRST_LOG_VAR = -3.0  # of a Gaussian pixel: the spread 0.22 of pictures around their mean, where training starts
 
@@ -70,20 +67,16 @@ class VAE(nn.Module):
     def __init__(self, shape: Sequence[int] = (28, 28, 1), *, hidden: Sequence[int] = (400,), latent: int = 20,
                  activation: str = "relu", decoder: str = "bernoulli",
                  generator: Generator | None = None) -> None:
-        if len(shape) != 3 or not hidden or min(*shape, *hidden, latent) < 1:
-            got = f"{tuple(shape)}, {tuple(hidden)}, {latent}"
-            raise ArgumentError("VAE", "shape, hidden, latent", "(H, W, C), one width or more and a width", got)
-        if activation not in ACTIVATIONS:
-            raise ArgumentError("VAE", "activation", f"one of {', '.join(ACTIVATIONS)}", repr(activation))
+        check_widths("VAE", shape, hidden, latent)
         if decoder not in DECODERS:
             raise ArgumentError("VAE", "decoder", f"one of {', '.join(DECODERS)}", repr(decoder))
         self.shape, self.latent = tuple(shape), latent
         widths = [math.prod(shape), *hidden]
         back = [latent, *reversed(hidden)]
-        self.encoder = nn.Sequential(*_layers(widths, activation, generator))
+        self.encoder = nn.Sequential(*dense_layers("VAE", widths, activation, generator))
         self.mu = nn.Dense(widths[-1], latent, generator=generator)
         self.log_var = nn.Dense(widths[-1], latent, generator=generator)
-        self.decoder = nn.Sequential(*_layers(back, activation, generator),
+        self.decoder = nn.Sequential(*dense_layers("VAE", back, activation, generator),
                                      nn.Dense(back[-1], widths[0], generator=generator))
         self.pixel_log_var = nn.Parameter(np.full(1, FIRST_LOG_VAR, np.float32)) if decoder == "gaussian" else None
 
@@ -114,10 +107,7 @@ class VAE(nn.Module):
 
         Errors: `ShapeError` for images of another size.
         """
-        if images.shape[1:] != self.shape:
-            raise ShapeError("VAE", "images", f"(N, {', '.join(map(str, self.shape))})", f"{images.shape}")
-        x = images.reshape(len(images), -1).astype(np.float32) / np.float32(255)  # (N, P)
-        return Tensor(x).to(self.parameters()[0].device)
+        return ops.flatten(pixels("VAE", images, self.shape, self.parameters()[0].device), 1)
 
     @no_grad()
     def images(self, z: Tensor) -> np.ndarray[Any, Any]:
@@ -132,13 +122,6 @@ class VAE(nn.Module):
     def reconstruct(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """What the decoder makes of z = μ(x): uint8 (N, H, W, C) -> (N, H, W, C) in [0, 1]"""
         return self.images(self.encode(self.pixels(images))[0])
-
-
-def _layers(widths: Sequence[int], activation: str, generator: Generator | None) -> list[nn.Module]:
-    layers: list[nn.Module] = []
-    for before, after in pairwise(widths):
-        layers += [nn.Dense(before, after, generator=generator), ACTIVATIONS[activation]()]
-    return layers
 
 
 class VAETrainer:
