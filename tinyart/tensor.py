@@ -6,7 +6,7 @@ import numpy as np
 
 from tinyart import graph, ops
 from tinyart.backend import as_array, device_of, to_device
-from tinyart.errors import ArgumentError, GraphError
+from tinyart.errors import ArgumentError, DtypeError, GraphError
 from tinyart.graph import Variable
 
 
@@ -63,36 +63,33 @@ class Tensor(Variable):
         return self.array.item()
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Change elements in place. Errors: `GraphError` for a tensor with gradient, except under `no_grad`."""
+        """Change elements in place. `GraphError` for a tensor with gradient, except under `no_grad`."""
         if self.node is not None and graph._mode.recording:
             raise GraphError("setitem", "tensor", "one without gradient", "one on the tape",
                              fix="with no_grad(): x[...] = v, or build the value with where or concatenate")
-        self.array[key] = value.array if isinstance(value, Variable) else value
+        if isinstance(value, Tensor) and value.dtype != self.dtype:
+            raise DtypeError("setitem", "value", f"{self.dtype} like the tensor", f"{value.dtype}", fix="x.astype(...)")
+        self.array[key] = value.array if isinstance(value, Tensor) else value
         self.version[0] += 1
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.numpy(), dtype, copy=copy)
 
     def __dlpack__(self, **how: Any) -> Any:
+        if min(self.array.strides, default=0) < 0:  # PyTorch aborts the process
+            raise BufferError("no library takes negative strides by DLPack: export a copy, ta.tensor(x)")
         return self.array.__dlpack__(**how)
 
-    def __dlpack_device__(self) -> Any:
-        return self.array.__dlpack_device__()
+    def __dlpack_device__(self) -> Any: return self.array.__dlpack_device__()
+    def __len__(self) -> int: return len(self.array)
+    def __iter__(self) -> Any: return (self[i] for i in range(len(self)))
+    def __bool__(self) -> bool: return bool(self.array)
+    def __float__(self) -> float: return float(self.array)
+    def __int__(self) -> int: return int(self.array)
 
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def __iter__(self) -> Any:
-        return (self[i] for i in range(len(self)))
-
-    def __bool__(self) -> bool:
-        return bool(self.array)
-
-    def __float__(self) -> float:
-        return float(self.array)
-
-    def __int__(self) -> int:
-        return int(self.array)
+    def __reduce__(self) -> Any:
+        """A copy is a leaf of its own: gradients of the copy must not land in the original."""
+        return tensor, (self.array, None, None, self.requires_grad)
 
     def __repr__(self) -> str:
         made = "" if self.node is None else ", leaf" if self.node.op is None else f", {self.node.op.name}"

@@ -8,7 +8,8 @@ Array = Any
 
 
 def sum(x: Array, *, axis: Any, keepdims: bool) -> Array:
-    return np.sum(x, axis=axis, keepdims=keepdims)
+    """Integers and booleans add up in int64."""
+    return np.sum(x, axis=axis, keepdims=keepdims, dtype=None if x.dtype.kind == "f" else np.int64)
 
 
 def max(x: Array, *, axis: Any, keepdims: bool) -> Array:
