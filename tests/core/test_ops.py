@@ -690,4 +690,6 @@ def test_integers_stay_integers() -> None:
               i.T, i[0], ta.take(i, [0]), ta.concatenate([i, i]), ta.pad(i, [(1, 0), (0, 0)]), ta.flip(i, 0),
               ta.clip(i, 1, 3)):
         assert y.dtype == "int32"
-    assert ta.sum(i).item() == 11
+    for dtype in ("int32", "uint8", "bool"):
+        total = ta.sum(ta.tensor([200, 100, 0]).astype(dtype))
+        assert (total.dtype, total.item()) == ("int64", 2 if dtype == "bool" else 300)
