@@ -57,7 +57,7 @@ def lenet(shape: Sequence[int], classes: int, generator: Generator | None = None
 
 
 def mlp(shape: Sequence[int], classes: int, generator: Generator | None = None) -> nn.Sequential:
-    """Dense 800 with ReLU, then K: the two-layer network of Simard, Steinkraus & Platt 2003, table 1."""
+    """Dense 800 with ReLU, then K: the two-layer network of Simard, Steinkraus & Platt 2003."""
     height, width, channels = _image("mlp", shape, classes, least=1)
     return nn.Sequential(
         nn.Flatten(),
