@@ -1,9 +1,10 @@
 """Classifiers on MNIST against published test errors: python -m benchmarks.classifiers_mnist [lenet mlp mnist_cnn]
 
-60,000 images in [0, 1], Adam, the settings below, seed 0, no choice of an epoch by test error: the last one counts.
+60,000 images in [0, 1], Adam, the settings below, seed 0; the last epoch counts, whichever was best. The epochs of mlp
+were chosen by the error on the last 10,000 training images, after training on the others.
 Published: LeNet-5 0.95 % (LeCun et al. 1998), 784-800-10 1.6 % (Simard et al. 2003), Keras's mnist_cnn 0.75 % after
 12 epochs. Writes each network's figures into benchmarks/results/classifiers_mnist.json, and its weights with the
-settings of its trainer into OUT/NETWORK.safetensors.
+settings of its trainer into OUT/NETWORK.safetensors. mnist_cnn, over an hour on one thread, runs only where it is named.
 """
 
 import argparse
@@ -24,7 +25,7 @@ RESULTS = Path(__file__).parent / "results" / "classifiers_mnist.json"
 # lr falls to a tenth after each `drop_epochs`; `passes` is the largest test error, in percent.
 SETTINGS: dict[str, dict[str, Any]] = {
     "lenet": {"epochs": 12, "drop_epochs": 8, "batch": 64, "lr": 1e-3, "passes": 1.1},
-    "mlp": {"epochs": 12, "drop_epochs": 8, "batch": 128, "lr": 1e-3, "passes": 1.8},
+    "mlp": {"epochs": 20, "drop_epochs": 15, "batch": 128, "lr": 1e-3, "passes": 1.8},
     "mnist_cnn": {"epochs": 12, "drop_epochs": 8, "batch": 128, "lr": 1e-3, "passes": 1.0},
 }  # fmt: skip
 
