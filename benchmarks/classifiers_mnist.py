@@ -4,7 +4,7 @@
 were chosen by the error on the last 10,000 training images, after training on the others.
 Published: LeNet-5 0.95 % (LeCun et al. 1998), 784-800-10 1.6 % (Simard et al. 2003), Keras's mnist_cnn 0.75 % after
 12 epochs. Writes each network's figures into benchmarks/results/classifiers_mnist.json, and its weights with the
-settings of its trainer into OUT/NETWORK.safetensors. mnist_cnn, over an hour on one thread, runs only where it is named.
+settings of its trainer into OUT/NETWORK.safetensors. mnist_cnn is slow, and runs only if named.
 """
 
 import argparse
