@@ -62,6 +62,7 @@ rules = Op("name", a=lambda g: g, b=lambda h: -h)
 
 
 def test_each_file_is_judged_by_its_own_tests() -> None:
-    assert mutation._tests("tinyart/optim.py") == ["tests/test_optim.py"]
-    assert mutation._tests("tinyart/ops/op.py") == mutation._tests("tinyart/graph.py")
-    assert mutation._tests("tinyart/ops/conv.py") == mutation.OPERATIONS
+    assert mutation._tests("tinyart/optim.py", "") == ["tests/test_optim.py"]
+    assert mutation._tests("tinyart/ops/op.py", "") == mutation._tests("tinyart/graph.py", "")
+    source = "_MATMUL = 1\nadd = 2\ndef matmul(a, b): pass"
+    assert mutation._tests("tinyart/ops/new.py", source) == [*mutation.OPERATIONS, "-k", "test_ops or add or matmul"]

@@ -1,6 +1,7 @@
 """Optimisers against their papers' formulas in plain Python and against PyTorch; clipping, schedules, averages."""
 
 import contextlib
+import inspect
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -430,7 +431,7 @@ def test_cosine_lr_at_its_ends() -> None:
 
 @given(st.integers(1, 50), steps)
 def test_warmup(length: int, step: int) -> None:
-    after = optim.StepLR(0.3, 7)
+    after = optim.ExponentialLR(0.3, 0.97)
     expected = 0.3 * (step + 1) / length if step < length else after(step - length)
     assert math.isclose(optim.Warmup(after, length)(step), expected, rel_tol=1e-12)
     assert math.isclose(optim.Warmup(0.3, length)(step), 0.3 * min(1, (step + 1) / length), rel_tol=1e-12)
@@ -448,6 +449,27 @@ def test_a_schedule_is_a_learning_rate() -> None:
     optimizer.step([ta.tensor(-1.0, dtype="float64")])
     assert p.item() == 4
     assert repr(schedule) == "StepLR(lr=1.0, every=2, factor=0.5)"
+
+
+def test_schedules_are_values() -> None:
+    """Equal where their numbers are, and nothing changes one: optimisers may share it."""
+    for make in (lambda: optim.StepLR(0.3, 7), lambda: optim.ExponentialLR(0.3, 0.9), lambda: optim.CosineLR(0.3, 7),
+                 lambda: optim.Warmup(0.3, 7)):
+        assert len({make(), make()}) == 1
+
+
+def test_default_settings() -> None:
+    defaults = {cls: {p.name: p.default for p in inspect.signature(cls).parameters.values() if p.default is not p.empty}
+                for cls in (optim.SGD, optim.RMSprop, optim.Adam, optim.AdamW, optim.StepLR, optim.ExponentialLR,
+                            optim.CosineLR, optim.Warmup, optim.EMA)}
+    adam = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}  # Kingma & Ba, algorithm 1
+    assert defaults == {
+        optim.SGD: {"lr": 1e-3, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0},
+        optim.RMSprop: {"lr": 1e-2, "alpha": 0.99, "eps": 1e-8, "momentum": 0.0, "centered": False,
+                        "weight_decay": 0.0},
+        optim.Adam: adam | {"weight_decay": 0.0}, optim.AdamW: adam | {"weight_decay": 0.01},
+        optim.StepLR: {"factor": 0.1}, optim.ExponentialLR: {"minimum": 0.0}, optim.CosineLR: {"minimum": 0.0},
+        optim.Warmup: {}, optim.EMA: {"decay": 0.999}}
 
 
 # ---- averages

@@ -4,6 +4,7 @@ Gradients are compared with differences in test_gradients.py. Here they meet PyT
 most easily wrong, and the places where floating point ends: ±10⁴, NaN, infinity, nothing at all.
 """
 
+import inspect
 import itertools
 import math
 from collections.abc import Callable
@@ -482,6 +483,19 @@ def test_transposed_convolution_is_the_transpose(rng: np.random.Generator) -> No
         assert (z.array * g).sum() == pytest.approx((x * y.array).sum(), abs=1e-10)
 
 
+def test_same_padding_of_pools_is_tensorflows_rule(rng: np.random.Generator) -> None:
+    for _ in range(25):
+        (n, m), size = rng.integers(3, 9, 2).tolist(), tuple(rng.integers(1, 4, 2).tolist())
+        stride = tuple(int(rng.integers(1, k + 1)) for k in size)  # a larger one leaves windows of padding alone
+        x = rng.normal(size=(2, n, m, 2))
+        around = [tensorflow_same(*a, 1) for a in zip((n, m), size, stride, strict=True)]
+        if all(2 * max(pair) <= k for pair, k in zip(around, size, strict=True)):
+            for pool in (ta.max_pool2d, ta.avg_pool2d):
+                y = pool(x, size, stride=stride, padding="same")
+                assert y.shape == (2, -(-n // stride[0]), -(-m // stride[1]), 2)
+                close(y, pool(x, size, stride=stride, padding=around).array)
+
+
 def test_ways_to_say_padding(rng: np.random.Generator) -> None:
     x, w = rng.normal(size=(1, 5, 6, 1)), rng.normal(size=(3, 2, 1, 1))
     for one, other in ((1, ((1, 1), (1, 1))), ((1, 2), ((1, 1), (2, 2))), ("valid", 0), ([1, [0, 2]], ((1, 1), (0, 2))),
@@ -580,6 +594,35 @@ def test_pytorch_agrees_at_order_2(name: str, rng: np.random.Generator) -> None:
         results.append([*first, *grad(combined, inputs)])
     for a, b in zip(*results, strict=True):
         close(a, b, 1e-9, 1e-9)
+
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "leaky_relu": {"slope": 0.01}, "elu": {"alpha": 1.0},
+    "conv2d": {"bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1},
+    "conv1d": {"bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1},
+    "conv_transpose2d": {"bias": None, "stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1},
+    "max_pool2d": {"stride": None, "padding": 0},
+    "avg_pool2d": {"stride": None, "padding": 0, "count_include_pad": True},
+    "resize": {"method": "nearest"}, "batch_norm": {"eps": 1e-5}, "layer_norm": {"eps": 1e-5},
+    "take": {"axis": 0}, "concatenate": {"axis": 0}, "stack": {"axis": 0}, "split": {"axis": 0},
+    "flatten": {"start": 0}, "pad": {"value": 0.0}, "transpose": {"axes": None}, "clip": {"low": None, "high": None},
+    "softmax": {"axis": -1}, "log_softmax": {"axis": -1},
+    "var": {"axis": None, "keepdims": False, "correction": 0},
+    **{name: {"axis": None, "keepdims": False}
+       for name in ("sum", "mean", "max", "min", "argmax", "argmin", "logsumexp")},
+    **{name: {"reduction": "mean"} for name in ("mse_loss", "l1_loss", "bce_with_logits", "cross_entropy")},
+}
+
+
+def test_default_settings() -> None:
+    """Written down a second time: a model whose code is silent about a setting depends on it."""
+    found = {}
+    for name, op in vars(ta.ops).items():
+        if inspect.isfunction(op) and not name.startswith("_"):
+            parameters = inspect.signature(op).parameters
+            settings = {key: p.default for key, p in parameters.items() if p.default is not p.empty}
+            found |= {name: settings} if settings else {}
+    assert found == DEFAULTS
 
 
 def test_defaults_and_other_ways_to_say_it(rng: np.random.Generator) -> None:
