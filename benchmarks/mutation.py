@@ -175,9 +175,13 @@ def _git(*arguments: str) -> bytes:
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=True).stdout
 
 
+def _test_files(file: str) -> list[str]:
+    return TESTS[max((path for path in TESTS if file.startswith(path)), key=len)]
+
+
 def _tests(file: str, source: str) -> list[str]:
     """pytest's arguments. Of the gradients of all operations, those that a file of operations offers are checked."""
-    files = TESTS[max((path for path in TESTS if file.startswith(path)), key=len)]
+    files = _test_files(file)
     if files is not OPERATIONS:
         return files
     names = [getattr(node, "name", "") or node.targets[0].id for node in ast.parse(source).body
@@ -233,7 +237,7 @@ def drill(todo: list[Mutant], commit: str, jobs: int, log: Path) -> None:
             trees.put(tree)
             return {"result": result, "seconds": round(time.perf_counter() - start, 1), "by": by}
 
-        result, by = _run(Path(folder) / "0", sorted({test for tests in TESTS.values() for test in tests}))
+        result, by = _run(Path(folder) / "0", sorted({test for m in todo for test in _test_files(m.file)}))
         if result != "survived":
             raise SystemExit(f"without a mutation: {result}, {by}")
         for number, (mutant, end) in enumerate(zip(todo, pool.map(attempt, todo), strict=True), 1):

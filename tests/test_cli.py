@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,11 @@ from tinyart.cli import main
 from tinyart.data import art, save_image
 from tinyart.data.fetch import FILES, Remote
 from tinyart.models import TRAINERS
-from tinyart.models.vae import ACTIVATIONS, DECODERS
+from tinyart.models.autoencoder import LOSSES
+from tinyart.models.classifier import NETWORKS
+from tinyart.models.dense import ACTIVATIONS
+from tinyart.models.gan import GENERATOR_LOSSES
+from tinyart.models.vae import DECODERS
 
 SMALL = ["--epochs", "2", "--batch", "16", "--hidden", "12", "--latent", "3"]
 
@@ -162,7 +167,8 @@ def test_info_says_what_the_run_is(run_folder: Path, capsys: pytest.CaptureFixtu
 def test_demo_shows_what_came_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                   capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(cli, "ART_PICTURES", 30)
-    monkeypatch.setattr(cli, "DEMO", cli.DEMO | {"size": 8, "hidden": [8], "latent": 2})
+    monkeypatch.setattr(cli, "DEMO_MODEL", {"hidden": [8], "latent": 2})
+    monkeypatch.setattr(cli, "ART_SIZE", 8)
     monkeypatch.setattr(cli, "DEMO_EPOCHS", 2)
     monkeypatch.chdir(tmp_path)
     assert main(["demo"]) == 0
@@ -172,6 +178,72 @@ def test_demo_shows_what_came_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for path in printed:
         with Image.open(path) as picture:
             picture.load()
+
+
+@pytest.mark.parametrize(("model", "settings", "size"), [
+    ("gan", ["--hidden", "9,7", "--latent", "3", "--loss", "minimax", "--dropout", "0"], 8),
+    ("dcgan", ["--latent", "3", "--width", "2"], 16),
+    ("autoencoder", ["--hidden", "9", "--latent", "3", "--loss", "cross_entropy"], 8),
+])  # fmt: skip
+def test_every_model_that_paints(model: str, settings: list[str], size: int, tmp_path: Path,
+                                 monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(cli, "ART_PICTURES", 21)
+    run = str(tmp_path / "r")
+    command = ["train", model, "--data", "art", "--size", str(size), "--out", run, "--batch", "4", *settings]
+    assert main([*command, "--epochs", "1"]) == main([*command, "--epochs", "2"]) == 0  # the last batch is of 1 picture
+    assert "continuing from checkpoint-" in capsys.readouterr().out
+    assert main(["sample", run, "--out", str(tmp_path / "s.png"), "-n", "4"]) == 0
+    assert Image.open(tmp_path / "s.png").size == (2 * 66 + 2, 2 * 66 + 2)
+    assert main(["interpolate", run, "--out", str(tmp_path / "i.gif"), "-n", "1", "--stops", "2", "--frames", "2"]) == 0
+    assert main(["info", run]) == 0
+    assert f"model       {model}, " in capsys.readouterr().out
+    if model == "autoencoder":
+        assert main(["reconstruct", run, "--out", str(tmp_path / "r.png"), "-n", "4"]) == 0
+    else:
+        assert f"expected a model with `reconstruct`, got a {model}" in refused(
+            ["reconstruct", run, "--out", str(tmp_path / "r.png")], capsys)
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    """A folder of 30 pictures in the folders of three classes."""
+    images, labels, names = art(100, size=12)
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        if label < 3:
+            (tmp_path / "classes" / names[label]).mkdir(parents=True, exist_ok=True)
+            save_image(tmp_path / "classes" / names[label] / f"{i:02}.png", image)
+    return tmp_path / "classes"
+
+
+def test_train_and_evaluate_a_classifier(classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(tmp_path / "r")
+    command = ["train", "classifier", "--data", str(classes), "--size", "12", "--out", run, "--batch", "10"]
+    assert main([*command, "--network", "mlp", "--epochs", "15"]) == 0
+    assert "15 epochs are done. Losses: " in capsys.readouterr().out
+    assert main(["evaluate", run]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert lines[0] == f"30 pictures of {classes}, on which it was trained: others are judged worse"
+    assert float(lines[1].split()[1].rstrip(",")) > 0.5
+    assert [line.split()[0] for line in lines[3:]] == ["circles", "planes", "roses", "macro", "micro"]
+    assert "expected a model with `images`, got a classifier" in refused(["sample", run, "--out", "s.png"], capsys)
+    assert main(["info", run]) == 0
+    assert "network mlp" in capsys.readouterr().out
+
+
+def test_a_classifier_needs_classes(npz: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", "classifier", "--data", str(npz), "--out", str(tmp_path / "r")]
+    assert "expected a key labels or group, got ['images']" in refused(command, capsys)
+    images = art(40, size=12)[0]
+    np.savez(npz, images=images, labels=np.zeros(40, int))
+    assert "--data: expected a class for each of 40 pictures, and several" in refused(command, capsys)
+    np.savez(npz, images=images, group=np.array(["a", "b"] * 20))
+    assert main([*command, "--epochs", "1", "--network", "mlp"]) == 0
+    assert main(["evaluate", str(tmp_path / "r"), "--data", str(npz)]) == 0
+
+
+def test_evaluate_gives_the_bound_of_a_vae(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(run_folder)]) == 0
+    assert re.search(r"-ELBO \d+\.\d\d nats a picture", capsys.readouterr().out)
 
 
 @contextlib.contextmanager
@@ -240,6 +312,14 @@ WRONG_ARGUMENTS = [
      "argument --seed: expected a whole number from 0 to 2**63 - 1"),
     (["train", "vae", "--data", "art", "--out", "r", "--lat", "3"], "unrecognized arguments: --lat 3"),
     (["train", "vae", "--data", "art", "--out", "r", "--activation", "tanh"], "invalid choice: 'tanh'"),
+    (["train", "gan", "--data", "art", "--out", "r", "--dropout", "1"],
+     "argument --dropout: expected a number from 0 to below 1, got '1'"),
+    (["train", "gan", "--data", "art", "--out", "r", "--width", "3"],
+     "tinyart: gan: width: expected settings among shape, hidden, latent, dropout, loss, lr, average, seed, got"),
+    (["train", "gan", "--data", "art", "--out", "r", "--loss", "squared_error"],
+     "GAN: loss: expected one of non_saturating, minimax, got 'squared_error'"),
+    (["train", "dcgan", "--data", "art", "--size", "20", "--out", "r"],
+     "dcgan: shape: expected squares of a side 16, 28, 32, 56, 64, 112, 128, 224, 256, .., got a side of 20. Fix: --"),
     (["train", "vae", "--data", "nowhere", "--out", "r"],
      "tinyart: tinyart: --data: expected mnist, art, a folder of pictures or an .npz file, got 'nowhere'. Fix: see th"),
     (["train", "vae", "--data", "art:cats", "--out", "r"],
@@ -339,3 +419,7 @@ def test_the_choices_are_those_of_the_models() -> None:
     assert tuple(TRAINERS) == cli.MODELS
     assert tuple(ACTIVATIONS) == cli.ACTIVATIONS
     assert cli.DECODERS == DECODERS
+    assert (*GENERATOR_LOSSES, *LOSSES) == cli.LOSSES
+    assert tuple(NETWORKS) == cli.NETWORKS
+    settings = {name for trainer in TRAINERS.values() for name in signature(trainer).parameters}
+    assert settings - {"shape", "classes", "average", "drop_every"} == set(cli.SETTINGS)

@@ -8,7 +8,8 @@ import hashlib
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,15 +19,19 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
     from tinyart.checkpoint import Checkpoint
-    from tinyart.models import VAETrainer
+    from tinyart.models import Trainers
 
-MODELS = ("vae",)
+# What --help offers must be known without importing the models; a test compares it with them.
+MODELS = ("vae", "autoencoder", "gan", "dcgan", "classifier")
 ACTIVATIONS = ("relu", "leaky_relu")
 DECODERS = ("bernoulli", "gaussian")
+LOSSES = ("non_saturating", "minimax", "squared_error", "cross_entropy")
+NETWORKS = ("lenet", "mlp", "mnist_cnn")
+SETTINGS = ("hidden", "latent", "activation", "decoder", "loss", "width", "dropout", "network", "lr", "seed")
 ART_PICTURES = 6000
 ART_SIZE = FOLDER_SIZE = 32
-DEMO: dict[str, Any] = {"data": "art:sunsets,plants,roses", "size": 32, "model": "vae", "hidden": [512], "latent": 32,
-                        "activation": "leaky_relu", "decoder": "bernoulli", "batch": 64, "lr": 1e-3, "seed": 0}
+DEMO_DATA = "art:sunsets,plants,roses"
+DEMO_MODEL = {"hidden": [512], "latent": 32, "activation": "leaky_relu"}
 DEMO_EPOCHS = 60
 DEMO_SECONDS = 80.0  # of training; drawing the pictures before and the results after take a few more
 
@@ -65,11 +70,15 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--out", required=True, metavar="RUN", help="the run's folder")
     train.add_argument("--epochs", type=_count, default=10, help="in all, those of a continued run included")
     train.add_argument("--batch", type=_count, default=128)
-    train.add_argument("--lr", type=_rate, default=1e-3, help="Adam's learning rate")
-    train.add_argument("--latent", type=_count, default=20, help="dimensions of z")
-    train.add_argument("--hidden", type=_widths, default=[400], help="widths of the hidden layers: 400 or 512,256")
-    train.add_argument("--activation", choices=ACTIVATIONS, default="relu")
-    train.add_argument("--decoder", choices=DECODERS, default="bernoulli", help="gaussian is sharper for colour")
+    train.add_argument("--lr", type=_rate, help="Adam's learning rate (0.001; gan and dcgan 0.0002)")
+    train.add_argument("--latent", type=_count, help="dimensions of z (20; gan and dcgan 100)")
+    train.add_argument("--hidden", type=_widths, help="widths of dense layers, such as 512,256 (400; gan 1024,1024)")
+    train.add_argument("--activation", choices=ACTIVATIONS, help="vae, autoencoder (relu)")
+    train.add_argument("--decoder", choices=DECODERS, help="vae (bernoulli); gaussian is sharper for colour")
+    train.add_argument("--loss", choices=LOSSES, help="gan, dcgan: the first two; autoencoder: the others")
+    train.add_argument("--width", type=_count, help="dcgan: channels of its largest maps (64)")
+    train.add_argument("--dropout", type=_share, help="gan: of the discriminator's units (0.3)")
+    train.add_argument("--network", choices=NETWORKS, help="classifier (lenet)")
     train.add_argument("--seed", type=_seed, default=0)
     train.add_argument("--size", type=_count, help=f"pictures are cropped and resized to it ({FOLDER_SIZE})")
     train.add_argument("--new", action="store_true", help="start afresh where RUN holds a run")
@@ -85,6 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     reconstruct.add_argument("--out", required=True, metavar="SHEET.png")
     reconstruct.add_argument("--data", help="other pictures than those that it was trained on")
     reconstruct.add_argument("-n", type=_count, default=32, help="pictures")
+
+    evaluate = _command(commands, "evaluate", _evaluate, "how good a classifier or a VAE is, on the test set of MNIST")
+    evaluate.add_argument("run")
+    evaluate.add_argument("--data", help="other pictures; for a classifier in a folder each class, or an npz's labels")
 
     interpolate = _command(commands, "interpolate", _interpolate, "an animation that goes from picture to picture")
     interpolate.add_argument("run")
@@ -136,6 +149,13 @@ def _rate(text: str) -> float:
     return value
 
 
+def _share(text: str) -> float:
+    value = _rate(text) if text.strip("0.") else 0.0
+    if value == 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to below 1, got {text!r}")
+    return value
+
+
 def _widths(text: str) -> list[int]:
     return [_count(width) for width in text.split(",")]
 
@@ -144,59 +164,101 @@ def _widths(text: str) -> list[int]:
 
 
 def _train(arguments: Any) -> None:
-    settings = {name: getattr(arguments, name) for name in (
-        "model", "hidden", "latent", "activation", "decoder", "lr", "seed", "batch", "data", "size")}
-    _run(arguments.out, settings, epochs=arguments.epochs, new=arguments.new)
+    from tinyart.train import Painter
+
+    given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
+    trainer = _run(arguments.out, arguments.model, given, arguments.data, arguments.size, batch=arguments.batch,
+                   epochs=arguments.epochs, new=arguments.new)
     out = Path(arguments.out)
-    print(f"{arguments.epochs} epochs are done. Samples: {out / 'samples'}; losses: {out / 'loss.png'}")
+    samples = f"Samples: {out / 'samples'}; l" if isinstance(trainer, Painter) else "L"
+    print(f"{arguments.epochs} epochs are done. {samples}osses: {out / 'loss.png'}")
 
 
-def _run(out: str, settings: dict[str, Any], *, epochs: int, new: bool = False,
-         limit_seconds: float = math.inf) -> "VAETrainer":
-    """Train, and give the trainer. settings: model, its own ones, batch, data and size."""
+def _run(out: str, model: str, given: dict[str, Any], data: str, size: int | None, *, batch: int, epochs: int,
+         new: bool = False, limit_seconds: float = math.inf) -> "Trainers":
+    """Train a model with the settings given, and the others at their defaults; the trainer."""
     from tinyart.data import Batches
-    from tinyart.models import build
+    from tinyart.models import build, settings_of
     from tinyart.random import manual_seed
     from tinyart.train import Run
 
-    images, source = _pictures(settings["data"], settings["size"])
-    model = {name: settings[name] for name in ("hidden", "latent", "activation", "decoder", "lr", "seed")}
-    model |= {"name": settings["model"], "shape": list(images.shape[1:])}
-    pixels = hashlib.sha256(images.data).hexdigest()[:16]
-    config = {"model": model, "batch": settings["batch"], "images": len(images), "pixels": pixels}
-    manual_seed(settings["seed"])
-    trainer = build(model)
-    batches = Batches((images,), settings["batch"], seed=settings["seed"], drop_last=False)
-    run = Run(out, trainer, batches, config=config, source=source)
-    run.train(epochs, new=new, limit_seconds=limit_seconds)
+    pictures = _pictures(data, size, labelled=model == "classifier")
+    arrays = tuple(array for array in (pictures.images, pictures.labels) if array is not None)
+    given = given | {"shape": list(pictures.images.shape[1:])}
+    if pictures.names:
+        given["classes"] = len(pictures.names)
+    settings = settings_of(model, given)
+    seed, rows = settings["seed"], len(pictures.images)
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(array.data)
+    config = {"model": settings, "batch": batch, "images": rows, "pixels": digest.hexdigest()[:16]}
+    manual_seed(seed)
+    trainer = build(settings)
+    alone = rows % batch == 1 and rows > 1  # batch norm has no variance to take from a last batch of one
+    batches = Batches(arrays, batch, seed=seed, drop_last=alone)
+    Run(out, trainer, batches, config=config, source=pictures.source).train(epochs, new=new,
+                                                                            limit_seconds=limit_seconds)
     return trainer
 
 
-def _pictures(data: str, size: int | None, drawn: int | None = None) -> tuple["ndarray", dict[str, Any]]:
-    """uint8 (N, H, W, C), and what finds them again. drawn: of how many drawn pictures those of the families are."""
+@dataclass
+class _Pictures:
+    """uint8 (N, H, W, C), what finds them again, and, where they were asked for, int64 (N,) and the classes' names."""
+
+    images: "ndarray"
+    source: dict[str, Any]
+    labels: "ndarray | None" = None
+    names: Sequence[str] = ()
+
+
+def _pictures(data: str, size: int | None, *, drawn: int | None = None, split: Any = "train",
+              labelled: bool = False) -> _Pictures:
+    """What `data` names. drawn: of how many drawn pictures those of the families are. split: of MNIST."""
     from tinyart import data as readers
 
+    classes: Any = None  # of each picture, a number or a name
     if data == "mnist":
-        images = readers.mnist("train")[0]
+        images, classes = readers.mnist(split)
     elif data.partition(":")[0] == "art":
-        images = _art(data.partition(":")[2], size or ART_SIZE, drawn or ART_PICTURES)
+        images, classes = _art(data.partition(":")[2], size or ART_SIZE, drawn or ART_PICTURES)
     elif os.path.isdir(data):
         images, report = readers.image_folder(data, size=size or FOLDER_SIZE)
         print(report, flush=True)
+        classes = [path.relative_to(data).parts[0] for path in report.paths]
     elif os.path.isfile(data) and data.endswith(".npz"):
         stored = readers.npz_array(data, "images", "rgba")
         grey = stored.ndim == 3 or stored.shape[-1] == 1
         images = readers.image_archive(data, channels=1 if grey else 3)
+        classes = readers.npz_array(data, "labels", "group") if labelled else None
     else:
         raise ArgumentError("tinyart", "--data", "mnist, art, a folder of pictures or an .npz file", repr(data),
                             fix="see that it exists")
     if size not in (None, *images.shape[1:3]):
         got = f"pictures of {images.shape[1]}x{images.shape[2]}"
         raise ArgumentError("tinyart", "--size", f"{size}, as given", got, fix="leave --size away for this data")
-    return images, {"data": os.path.abspath(data) if os.path.exists(data) else data, "size": size}
+    found = _Pictures(images, {"data": os.path.abspath(data) if os.path.exists(data) else data, "size": size})
+    if labelled:
+        found.labels, found.names = _numbered(data, classes, len(images))
+    return found
 
 
-def _art(families: str, size: int, count: int) -> "ndarray":
+def _numbered(data: str, classes: Any, rows: int) -> tuple["ndarray", list[str]]:
+    """Numbers or names of classes as 0, 1, ..: int64 (N,), and what they were."""
+    import numpy as np
+
+    array = np.asarray(classes)
+    names, labels = np.unique(array, return_inverse=True)
+    if array.shape != (rows,) or array.dtype.kind not in "iuU" or not 2 <= len(names) <= rows / 2:
+        raise ArgumentError("tinyart", "--data", f"a class for each of {rows} pictures, and several pictures of each",
+                            f"{data} with {len(names)} classes for {array.shape}",
+                            fix="a folder that holds a folder for each class, or an npz with labels")
+    return labels.astype(np.int64), [str(name) for name in names]
+
+
+def _art(families: str, size: int, count: int) -> tuple["ndarray", "ndarray"]:
+    import numpy as np
+
     from tinyart.data import FAMILIES, art
 
     wanted = families.split(",") if families else list(FAMILIES)
@@ -204,10 +266,12 @@ def _art(families: str, size: int, count: int) -> "ndarray":
         raise ArgumentError("tinyart", "--data", f"art, or art: and some of {','.join(FAMILIES)}", f"art:{families}")
     print(f"drawing {count} pictures", flush=True)
     images, labels, names = art(count, size=size)
-    return images[[names[label] in wanted for label in labels]]
+    kept = [names[label] in wanted for label in labels]
+    return images[kept], np.array(names)[labels[kept]]
 
 
-def _open(run: str) -> tuple["VAETrainer", "Checkpoint"]:
+def _open(run: str, *needed: str) -> tuple[Any, "Checkpoint"]:
+    """A run's trainer and checkpoint. needed: what the trainer or its module must be able to do."""
     from tinyart.models import build
     from tinyart.train import load_trainer, read_run
 
@@ -215,6 +279,10 @@ def _open(run: str) -> tuple["VAETrainer", "Checkpoint"]:
     for note in found.notes:
         print(note, file=sys.stderr)
     trainer = build(found.meta["config"].get("model", {}))
+    for name in needed:
+        if not (hasattr(trainer, name) or hasattr(trainer.module, name)):
+            raise ArgumentError("tinyart", run, f"a model with `{name}`", f"a {found.meta['config']['model']['name']}",
+                                fix="tinyart --help says what each command is for")
     load_trainer(found, trainer)
     return trainer, found
 
@@ -223,19 +291,19 @@ def _sample(arguments: Any) -> None:
     from tinyart.random import Generator
 
     out = _output(arguments.out, ".png")
-    trainer, _ = _open(arguments.run)
+    trainer, _ = _open(arguments.run, "images")
     _write_sheet(out, trainer.images(trainer.noise(arguments.n, Generator(arguments.seed))))
 
 
 def _reconstruct(arguments: Any) -> None:
     out = _output(arguments.out, ".png")
-    trainer, found = _open(arguments.run)
-    size = found.meta["source"].get("size")
-    images, _ = _pictures(arguments.data or found.meta["source"].get("data", ""), size, drawn=10 * arguments.n)
+    trainer, found = _open(arguments.run, "reconstruct")
+    source = found.meta["source"]
+    images = _pictures(arguments.data or source["data"], source["size"], drawn=10 * arguments.n).images
     _write_reconstructions(out, trainer, images[: arguments.n])
 
 
-def _write_reconstructions(out: Path, trainer: "VAETrainer", images: "ndarray") -> None:
+def _write_reconstructions(out: Path, trainer: Any, images: "ndarray") -> None:
     import numpy as np
 
     from tinyart.data import to_uint8
@@ -248,13 +316,40 @@ def _write_reconstructions(out: Path, trainer: "VAETrainer", images: "ndarray") 
     _write_sheet(out, np.concatenate(rows), columns)
 
 
+def _evaluate(arguments: Any) -> None:
+    from tinyart.random import Generator
+
+    trainer, found = _open(arguments.run, "evaluate")
+    source, classifies = found.meta["source"], found.meta["config"]["model"]["name"] == "classifier"
+    data = arguments.data or source["data"]
+    pictures = _pictures(data, source["size"], split="test", labelled=classifies)
+    seen = "" if data == "mnist" or data != source["data"] else ", on which it was trained: others are judged worse"
+    print(f"{len(pictures.images):,} pictures of {data}{seen}")
+    if classifies:
+        _print_metrics(trainer.evaluate(pictures.images, pictures.labels), pictures.names)
+    else:
+        print(f"-ELBO {trainer.evaluate(pictures.images, Generator(0)):.2f} nats a picture")
+
+
+def _print_metrics(confusion: "ndarray", names: Sequence[str]) -> None:
+    from tinyart.models.metrics import accuracy, f1, precision, recall
+
+    print(f"accuracy {accuracy(confusion):.4f}, error {1 - accuracy(confusion):.2%}")
+    print(f"{'':12} precision   recall       F1")
+    measures = precision, recall, f1
+    rows = [*zip(names, *(measure(confusion) for measure in measures), strict=True),
+            *((mean, *(measure(confusion, mean) for measure in measures)) for mean in ("macro", "micro"))]
+    for name, *values in rows:
+        print(f"{name[:12]:12} " + "".join(f"{value:9.4f}" for value in values))
+
+
 def _interpolate(arguments: Any) -> None:
     out = _output(arguments.out, ".gif", ".webp", ".png", ".apng")
-    trainer, _ = _open(arguments.run)
+    trainer, _ = _open(arguments.run, "images")
     _write_walk(out, trainer, arguments.n, arguments.stops, arguments.frames, arguments.seed)
 
 
-def _write_walk(out: Path, trainer: "VAETrainer", n: int, stops: int, frames: int, seed: int) -> None:
+def _write_walk(out: Path, trainer: Any, n: int, stops: int, frames: int, seed: int) -> None:
     import numpy as np
 
     from tinyart.data import save_animation
@@ -297,8 +392,9 @@ def _demo(arguments: Any) -> None:
     from tinyart.random import Generator
 
     out = Path(arguments.out)
-    trainer = _run(arguments.out, DEMO, epochs=DEMO_EPOCHS, limit_seconds=DEMO_SECONDS)
-    seen = _pictures(DEMO["data"], DEMO["size"], drawn=120)[0][:32]
+    trainer: Any = _run(arguments.out, "vae", DEMO_MODEL, DEMO_DATA, ART_SIZE, batch=64, epochs=DEMO_EPOCHS,
+                        limit_seconds=DEMO_SECONDS)
+    seen = _pictures(DEMO_DATA, ART_SIZE, drawn=120).images[:32]
     print("the gallery, an interpolation, pictures with their reconstructions, and the losses:")
     _write_sheet(out / "gallery.png", trainer.images(trainer.noise(64, Generator(1))))
     _write_walk(out / "interpolation.gif", trainer, n=16, stops=5, frames=12, seed=2)

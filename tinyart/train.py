@@ -3,7 +3,7 @@
     run/checkpoint-00004680.safetensors   all that the later steps depend on; the newest two
     run/metrics.jsonl                     a line a step: {"step": 1, "epoch": 1, losses}; no times, so that it repeats
     run/loss.png                          those losses
-    run/samples/epoch-0001.png            what the model makes, after each epoch, of the same noise
+    run/samples/epoch-0001.png            what a model that makes pictures makes, after each epoch, of the same noise
 """
 
 import json
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -42,10 +42,16 @@ class Trainer(Protocol):
     """What can be trained. `state` holds all that a later step depends on, as nested dicts of arrays."""
 
     def step(self, *batch: Any) -> dict[str, float]: ...
-    def noise(self, n: int, generator: Generator) -> Any: ...
-    def images(self, z: Any) -> np.ndarray[Any, Any]: ...
     def state(self) -> dict[str, Any]: ...
     def load_state(self, state: dict[str, Any]) -> None: ...
+
+
+@runtime_checkable
+class Painter(Protocol):
+    """A trainer whose model makes pictures: `images`, in [0, 1], of `noise`."""
+
+    def noise(self, n: int, generator: Generator) -> Any: ...
+    def images(self, z: Any) -> np.ndarray[Any, Any]: ...
 
 
 class Run:
@@ -108,9 +114,10 @@ class Run:
         return losses
 
     def _picture_epoch(self) -> None:
-        pictures = self.trainer.images(self.trainer.noise(SAMPLES, Generator(self.batches.seed)))
-        (self.folder / "samples").mkdir(exist_ok=True)
-        save_image(self.folder / "samples" / f"epoch-{self.batches.epoch:04d}.png", enlarged_sheet(pictures))
+        if isinstance(self.trainer, Painter):
+            pictures = self.trainer.images(self.trainer.noise(SAMPLES, Generator(self.batches.seed)))
+            (self.folder / "samples").mkdir(exist_ok=True)
+            save_image(self.folder / "samples" / f"epoch-{self.batches.epoch:04d}.png", enlarged_sheet(pictures))
         loss_plot(self.folder / "loss.png", loss_curves(self.folder))
 
     def _trim_samples(self) -> None:

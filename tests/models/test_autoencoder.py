@@ -101,7 +101,7 @@ def test_training_learns_to_reconstruct(loss: str) -> None:
         last = trainer.step(images)
     assert sum(last.values()) < sum(first.values())
     kept = trainer.state()["module"]["code_mean"]
-    error = np.abs(trainer.reconstruct(images) - images / 255).mean()
+    error = np.abs(trainer.module.reconstruct(images) - images / 255).mean()
     assert error < 0.5 * np.abs(images.mean(0) / 255 - images / 255).mean()
     assert np.array_equal(trainer.state()["module"]["code_mean"], kept)  # looking is not training
 
@@ -115,7 +115,7 @@ def test_drawn_codes_make_pictures_as_various_as_the_training_s_and_codes_of_a_s
     def spread(pictures: np.ndarray) -> float:
         return float(pictures.std(0).mean())
 
-    right = spread(trainer.reconstruct(images))
+    right = spread(trainer.module.reconstruct(images))
     assert abs(spread(trainer.images(trainer.noise(300, Generator(2)))) - right) < 0.02
     assert spread(trainer.images(Generator(2).normal((300, 4)))) < right - 0.02
 

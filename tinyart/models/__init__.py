@@ -4,14 +4,32 @@ from collections.abc import Mapping
 from inspect import signature
 from typing import Any
 
-from tinyart.errors import FormatError
+from tinyart.errors import ArgumentError, FormatError
+from tinyart.models.autoencoder import Autoencoder, AutoencoderTrainer
+from tinyart.models.classifier import ClassifierTrainer
+from tinyart.models.dcgan import DCGANTrainer, dcgan
+from tinyart.models.gan import GAN, GANTrainer, mlp_gan
 from tinyart.models.latent import slerp, walk
 from tinyart.models.vae import VAE, VAETrainer
 
-TRAINERS = {"vae": VAETrainer}
+Trainers = VAETrainer | AutoencoderTrainer | GANTrainer | DCGANTrainer | ClassifierTrainer
+TRAINERS: dict[str, type[Trainers]] = {"vae": VAETrainer, "autoencoder": AutoencoderTrainer, "gan": GANTrainer,
+                                       "dcgan": DCGANTrainer, "classifier": ClassifierTrainer}  # fmt: skip
 
 
-def build(settings: Mapping[str, Any]) -> VAETrainer:
+def settings_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of a trainer, those not given at their defaults, as `build` takes them and JSON keeps them.
+
+    Raises ArgumentError for one that this trainer does not have.
+    """
+    known = signature(TRAINERS[name]).parameters
+    if extra := [key for key in given if key not in known]:
+        raise ArgumentError(name, ", ".join(extra), f"settings among {', '.join(known)}", "others")
+    settings = {key: p.default for key, p in known.items() if p.default is not p.empty} | dict(given)
+    return {"name": name, **{key: list(v) if isinstance(v, tuple) else v for key, v in settings.items()}}
+
+
+def build(settings: Mapping[str, Any]) -> Trainers:
     """The trainer called settings["name"], made with the other settings. Raises FormatError for unknown ones."""
     rest = dict(settings)
     name = rest.pop("name", None)

@@ -100,6 +100,11 @@ class Autoencoder(nn.Module):
         return ops.sigmoid(self.decoder(z)).numpy().reshape(-1, *self.shape)
 
     @no_grad()
+    def reconstruct(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """x̂ = g(f(x)): uint8 (N, H, W, C) -> (N, H, W, C) in [0, 1]"""
+        return self.images(self.encoder(self.pixels(images)))
+
+    @no_grad()
     def noise(self, n: int, generator: Generator) -> Tensor:
         """n draws of N(m, s²), the codes' mean and variance: (n, J)"""
         epsilon = generator.normal((n, self.latent), device=self.code_mean.device)
@@ -127,12 +132,6 @@ class AutoencoderTrainer:
         loss = LOSSES[self.loss](x, self.module(x))
         self.optimizer.step(grad(loss, self.module.parameters()))
         return {self.loss.replace("_", " "): loss.item()}
-
-    @no_grad()
-    def reconstruct(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """x̂ = g(f(x)): uint8 (N, H, W, C) -> (N, H, W, C) in [0, 1]"""
-        module = self.module
-        return module.images(module.encoder(module.pixels(images)))
 
     def noise(self, n: int, generator: Generator) -> Tensor:
         """n draws of what `images` starts from: (n, J)"""

@@ -1,0 +1,75 @@
+"""GANs on MNIST, judged: python -m benchmarks.gan_mnist {gan,dcgan} [--epochs N]
+
+Trains in OUT/NAME (a run that is there goes on), draws 10,000 pictures, and asks the LeNet that
+`python -m benchmarks.classifiers_mnist lenet` left in OUT/lenet which digits they are. Passes: every digit between 3 %
+and 25 % of the pictures, and for the DCGAN a mean confidence, the probability of the likeliest digit, of at least 0.9.
+Writes benchmarks/results/gan_mnist.json, and a sheet of the first 64 pictures beside it.
+"""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tinyart as ta
+from tinyart.data import Batches, mnist, save_image, to_uint8
+from tinyart.models.classifier import ClassifierTrainer
+from tinyart.models.dcgan import DCGANTrainer
+from tinyart.models.gan import AdversarialTrainer, GANTrainer
+from tinyart.random import Generator
+from tinyart.train import Run, enlarged_sheet
+
+RESULTS = Path(__file__).parent / "results"
+TRAINERS: dict[str, type[Any]] = {"gan": GANTrainer, "dcgan": DCGANTrainer}
+EPOCHS = {"gan": 50, "dcgan": 6}
+BATCH, SAMPLES = 128, 10_000
+
+
+def judge(weights: Path, pictures: np.ndarray) -> tuple[list[float], float, float]:
+    """(share of each digit, mean confidence, the share judged with a confidence of at least 0.9)"""
+    trainer = ClassifierTrainer(shape=(28, 28, 1), classes=10)
+    trainer.module.load_state_dict(ta.load(weights))
+    probabilities = trainer.predict(pictures)  # (N, 10)
+    shares = np.bincount(probabilities.argmax(1), minlength=10) / len(pictures)
+    confidence = probabilities.max(1)
+    return shares.tolist(), float(confidence.mean()), float((confidence >= 0.9).mean())
+
+
+def train(name: str, epochs: int, seed: int, folder: Path) -> tuple[AdversarialTrainer, float]:
+    images = mnist("train")[0]
+    trainer = TRAINERS[name](shape=(28, 28, 1), seed=seed)
+    run = Run(folder, trainer, Batches((images,), BATCH, seed=seed), config={"model": name, "batch": BATCH})
+    start = time.perf_counter()
+    run.train(epochs)
+    return trainer, time.perf_counter() - start
+
+
+def main(name: str, epochs: int | None, seed: int, out: Path) -> None:
+    epochs = epochs or EPOCHS[name]
+    trainer, seconds = train(name, epochs, seed, out / name)
+    pictures = to_uint8(trainer.images(trainer.noise(SAMPLES, Generator(seed))))
+    shares, confidence, sure = judge(out / "lenet" / "lenet.safetensors", pictures)
+    passed = 0.03 <= min(shares) <= max(shares) <= 0.25 and (name != "dcgan" or confidence >= 0.9)
+    print(f"{name}: digits {' '.join(f'{100 * share:.1f}' for share in shares)} %, mean confidence {confidence:.4f}, "
+          f"sure of {100 * sure:.1f} %: {'pass' if passed else 'FAIL'}")
+    figures = {"command": f"python -m benchmarks.gan_mnist {name} --epochs {epochs} --seed {seed}",
+               "share of each digit": shares, "mean confidence": confidence, "share with confidence >= 0.9": sure,
+               "passed": passed, "seconds of this call's training": round(seconds), "cpus": os.cpu_count(),
+               "numpy": np.__version__}
+    path = RESULTS / "gan_mnist.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(known | {name: figures}, indent=1) + "\n")
+    save_image(RESULTS / f"{name}_mnist.png", enlarged_sheet(pictures[:64]))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", choices=list(TRAINERS))
+    parser.add_argument("--epochs", type=int, help="in all, those of a continued run included")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("runs"))
+    main(**vars(parser.parse_args()))
