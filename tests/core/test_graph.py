@@ -274,3 +274,28 @@ def test_a_kernel_that_refuses_is_named_with_its_shapes() -> None:
 def test_node_has_slots() -> None:
     assert not hasattr(leaf(1.0).node, "__dict__")
     assert isinstance(leaf(1.0).node, Node)
+
+
+def test_a_change_through_another_view_is_noticed() -> None:
+    """A slice shares its base's memory, so it shares its count of changes; so does a tensor of indices."""
+    x = leaf(1.0, 2.0, 3.0)
+    part = x[1:]
+    y = (part * part).sum()
+    with ta.no_grad():
+        x[...] = 0.0
+    with pytest.raises(GraphError, match=r"mul: .*1 change\(s\) in place since"):
+        ta.grad(y, x)
+    indices = ta.tensor([0, 2])
+    y = ta.take(leaf(1.0, 2.0, 3.0), indices, 0).sum()
+    indices[0] = 1
+    with pytest.raises(GraphError, match=r"take: .*1 change\(s\) in place since"):
+        y.backward()
+
+
+def test_backward_records_gradients_that_are_views() -> None:
+    """The gradient below is 2·x in another shape: a view that a copy outside the tape must not replace."""
+    x = ta.tensor([[1.0, 2.0], [3.0, 4.0]], "float64", requires_grad=True)
+    y = (x.reshape((4,)) ** 2).sum()
+    y.backward(create_graph=True)
+    assert x.grad.array.base is not None
+    np.testing.assert_array_equal(ta.grad((x.grad**3).sum(), x).array, 24 * x.array**2)

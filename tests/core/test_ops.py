@@ -374,6 +374,7 @@ def test_shape_operations_are_numpys(rng: np.random.Generator) -> None:
         (ta.transpose(x), x.T), (ta.transpose(x, (1, -1, 0)), x.transpose(1, 2, 0)),
         (ta.swapaxes(x, 0, -1), x.swapaxes(0, -1)),
         (ta.broadcast_to(x[:1], (2, 3, 4)), np.broadcast_to(x[:1], (2, 3, 4))),
+        (ta.broadcast_to(ta.tensor([1, 2]), (3, 2)), np.array([[1, 2]] * 3)),
         (ta.expand_dims(x, 0), x[None]), (ta.expand_dims(x, -1), x[..., None]), (ta.expand_dims(x, 3), x[..., None]),
         (ta.expand_dims(x, -2), x[:, :, None]),
         (ta.squeeze(x[:, :1], 1), x[:, 0]), (ta.squeeze(x[..., :1], -1), x[..., 0]),

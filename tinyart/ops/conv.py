@@ -70,9 +70,7 @@ def conv1d(x: Any, w: Any, bias: Any = None, *, stride: int = 1, padding: int | 
     """Convolution along one axis: x (N, L, C), w (K, C/groups, O) -> (N, OL, O); `padding` may be (before, after)."""
     if x.ndim != 3 or w.ndim != 3:
         raise ShapeError("conv1d", "x, w", "shapes (N, L, C) and (K, C/groups, O)", f"{x.shape} and {w.shape}")
-    if isinstance(padding, int):
-        padding = (padding, padding)
-    around = padding if isinstance(padding, str) else ((0, 0), padding)
+    around: Any = padding if isinstance(padding, str) else ((0, 0), padding)
     y = conv2d(expand_dims(x, 1), expand_dims(w, 0), bias, stride=(1, stride), padding=around,
                dilation=(1, dilation), groups=groups)  # (N, 1, OL, O)
     return squeeze(y, 1)

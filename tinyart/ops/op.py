@@ -48,7 +48,7 @@ class Op:
     def to_save(self, edges: Sequence[Any]) -> Iterable[str]:
         if self.variadic:
             return [name for name in self.names[0] if name != "position"]
-        return dict.fromkeys([name for edge, names in zip(edges, self.names, strict=True) if edge for name in names])
+        return [name for edge, names in zip(edges, self.names, strict=True) if edge for name in names]
 
     def save(self, edges: Sequence[Any], inputs: Sequence[Any], results: Sequence[Any], settings: Any) -> Any:
         """Name -> (value, version now). Arguments are saved as tensors: a second derivative goes on through them."""
@@ -128,7 +128,7 @@ class Fused(Op):
         self.rules = [None if free else definition for free in self.free]
 
     def to_save(self, edges: Sequence[Any]) -> Iterable[str]:
-        return dict.fromkeys([*self.arguments, *self.backward, "settings"])
+        return [*self.arguments, *self.backward, "settings"]
 
     def pullback(self, node: Node, g: Any, wanted: list[bool], create_graph: bool) -> list[Any]:
         values = self.restore(node)

@@ -42,7 +42,7 @@ def _weights(x: Any, old: int, new: int, method: str) -> Any:
         weights[i, (2 * i + 1) * old // (2 * new)] = 1
     else:
         s = np.clip((i + 0.5) * old / new - 0.5, 0, old - 1)
-        below = np.minimum(s.astype(int), old - 1)
+        below = s.astype(int)
         np.add.at(weights, (i, below), 1 - (s - below))
         np.add.at(weights, (i, np.minimum(below + 1, old - 1)), s - below)
     return np.asarray(weights, like=x.array)
