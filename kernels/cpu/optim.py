@@ -2,16 +2,14 @@
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from ..reference import optim as reference
-from .threads import compiled, compiled_parallel, run
+from .threads import compiled, share
 
 Array = Any
 
-_BLOCK = 1 << 14  # parameters to a task
-_PARALLEL_FROM = 1 << 20  # parameters: 1 ms on one core (why so many, says threads.py)
+_BLOCK = 1 << 16  # parameters to a block: some 60 µs
 
 
 def adam_(
@@ -38,28 +36,19 @@ def adam_(
     keep, decay = (1 - lr * weight_decay, 0.0) if decoupled else (1.0, weight_decay)
     rate, root = lr / (1 - beta1**step), (1 - beta2**step) ** 0.5
     scalars = [p.dtype.type(s) for s in (rate, root, 1 - beta1, beta2, 1 - beta2, eps, keep, decay)]
-    run(_adam, _adam_parallel, p.size >= _PARALLEL_FROM, *(a.reshape(-1) for a in arrays), *scalars)
+    share(_adam, p.size, _BLOCK, *(a.reshape(-1) for a in arrays), *scalars)
 
 
 @compiled
 def _adam(
-    p: Array, g: Array, m: Array, v: Array,
+    first: int, end: int, p: Array, g: Array, m: Array, v: Array,
     rate: Any, root: Any, fresh1: Any, beta2: Any, fresh2: Any, eps: Any, keep: Any, decay: Any,
 ) -> None:  # fmt: skip
     """The reference's operations in its order, so that its bits come out."""
+    p, g, m, v = p[first:end], g[first:end], m[first:end], v[first:end]
     for i in range(len(p)):
         kept = p[i] * keep
         gradient = g[i] + decay * p[i] if decay != 0 else g[i]
         m[i] += fresh1 * (gradient - m[i])
         v[i] = v[i] * beta2 + fresh2 * (gradient * gradient)
         p[i] = kept - rate * (m[i] / (np.sqrt(v[i]) / root + eps))
-
-
-@compiled_parallel
-def _adam_parallel(
-    p: Array, g: Array, m: Array, v: Array,
-    rate: Any, root: Any, fresh1: Any, beta2: Any, fresh2: Any, eps: Any, keep: Any, decay: Any,
-) -> None:  # fmt: skip
-    for block in numba.prange(-(-len(p) // _BLOCK)):
-        a, b = block * _BLOCK, (block + 1) * _BLOCK
-        _adam(p[a:b], g[a:b], m[a:b], v[a:b], rate, root, fresh1, beta2, fresh2, eps, keep, decay)

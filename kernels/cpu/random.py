@@ -1,18 +1,17 @@
 """Philox4x32-10 in compiled form: `uniform` and `bernoulli` have the reference's bits, at 30 times its speed.
 
 `normal` differs from the reference by the rounding of log, cos and sin, here the C library's, there NumPy's.
-Each `_fill` writes a stretch of the result, four words (a counter) at a step; `first` is the counter that it starts
-at, less the call's own. Its flat index 4·i + lane is what lets LLVM compute eight counters at once.
+Each fill writes a stretch of the result, four words (a counter) at a step. Its flat index 4·i + lane is what lets LLVM
+compute eight counters at once.
 """
 
 import math
 from typing import Any
 
-import numba
 import numpy as np
 
 from ..reference.random import counters_used
-from .threads import compiled, compiled_parallel, inlined, run
+from .threads import compiled, inlined, share
 
 Array = Any
 Words = tuple[Any, ...]  # of np.uint64, each below 2³²
@@ -23,38 +22,35 @@ _LOW, _32, _11, _8, _1 = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(11), np
 _F32, _F24, _F53 = np.float32(2**-32), np.float32(2**-24), 2.0**-53
 _MINUS_2, _TURN = np.float32(-2), np.float32(2 * math.pi)
 
-_BLOCK = 1 << 14  # counters to a task: some 50 µs of uniform numbers
-_PARALLEL_FROM = 1 << 20  # counters: 2 ms of uniform numbers on one core (why so many, says threads.py)
+_BLOCK = 1 << 14  # counters to a block: some 50 µs of uniform numbers
 
 
 def uniform(key: int, counter: int, *, shape: tuple[int, ...], dtype: Any, like: Array) -> Array:
     """As the reference, bit for bit."""
     if np.dtype(dtype) == np.float32:
-        return _filled(_uniform32, _uniform32_parallel, key, counter, shape, np.float32)
-    return _filled(_uniform64, _uniform64_parallel, key, counter, shape, np.float64)
+        return _filled(_uniform32, key, counter, shape, np.float32)
+    return _filled(_uniform64, key, counter, shape, np.float64)
 
 
 def normal(key: int, counter: int, *, shape: tuple[int, ...], dtype: Any, like: Array) -> Array:
     """As the reference, to the rounding of log, cos and sin."""
     if np.dtype(dtype) == np.float32:
-        return _filled(_normal32, _normal32_parallel, key, counter, shape, np.float32)
-    return _filled(_normal64, _normal64_parallel, key, counter, shape, np.float64)
+        return _filled(_normal32, key, counter, shape, np.float32)
+    return _filled(_normal64, key, counter, shape, np.float64)
 
 
 def bernoulli(key: int, counter: int, *, shape: tuple[int, ...], p: float, like: Array) -> Array:
     """As the reference, bit for bit."""
-    return _filled(_bernoulli, _bernoulli_parallel, key, counter, shape, np.bool_, np.uint64(round(p * 2**32)))
+    return _filled(_bernoulli, key, counter, shape, np.bool_, np.uint64(round(p * 2**32)))
 
 
-def _filled(
-    fill: Any, fill_parallel: Any, key: int, counter: int, shape: tuple[int, ...], dtype: Any, *more: Any
-) -> Array:
+def _filled(fill: Any, key: int, counter: int, shape: tuple[int, ...], dtype: Any, *more: Any) -> Array:
     n = math.prod(shape)
     counters = counters_used(n, dtype)
     out = np.empty(counters * (2 if dtype == np.float64 else 4), dtype)  # whole counters, up to 3 elements too many
     start = tuple(np.uint64((counter >> shift) & 0xFFFFFFFF) for shift in (0, 32, 64, 96))
     keys = tuple(np.uint64((key >> shift) & 0xFFFFFFFF) for shift in (0, 32))
-    run(fill, fill_parallel, counters >= _PARALLEL_FROM, out, np.uint64(0), start, keys, *more)
+    share(fill, counters, _BLOCK, out, start, keys, *more)
     return out[:n].reshape(shape)
 
 
@@ -86,11 +82,12 @@ def _bits53(low: Any, high: Any) -> Any:
 
 
 @compiled
-def _uniform32(out: Array, first: Any, start: Words, key: Words) -> None:
+def _uniform32(first: int, end: int, out: Array, start: Words, key: Words) -> None:
+    out = out[4 * first : 4 * end]
     s0, s1, s2, s3 = start
     k0, k1 = key
-    for i in range(len(out) // 4):
-        w0, w1, w2, w3 = _philox(first + np.uint64(i), s0, s1, s2, s3, k0, k1)
+    for i in range(end - first):
+        w0, w1, w2, w3 = _philox(np.uint64(first) + np.uint64(i), s0, s1, s2, s3, k0, k1)
         out[4 * i] = _fraction32(w0)
         out[4 * i + 1] = _fraction32(w1)
         out[4 * i + 2] = _fraction32(w2)
@@ -98,21 +95,23 @@ def _uniform32(out: Array, first: Any, start: Words, key: Words) -> None:
 
 
 @compiled
-def _uniform64(out: Array, first: Any, start: Words, key: Words) -> None:
+def _uniform64(first: int, end: int, out: Array, start: Words, key: Words) -> None:
+    out = out[2 * first : 2 * end]
     s0, s1, s2, s3 = start
     k0, k1 = key
-    for i in range(len(out) // 2):
-        w0, w1, w2, w3 = _philox(first + np.uint64(i), s0, s1, s2, s3, k0, k1)
+    for i in range(end - first):
+        w0, w1, w2, w3 = _philox(np.uint64(first) + np.uint64(i), s0, s1, s2, s3, k0, k1)
         out[2 * i] = np.float64(_bits53(w0, w1)) * _F53
         out[2 * i + 1] = np.float64(_bits53(w2, w3)) * _F53
 
 
 @compiled
-def _bernoulli(out: Array, first: Any, start: Words, key: Words, threshold: Any) -> None:
+def _bernoulli(first: int, end: int, out: Array, start: Words, key: Words, threshold: Any) -> None:
+    out = out[4 * first : 4 * end]
     s0, s1, s2, s3 = start
     k0, k1 = key
-    for i in range(len(out) // 4):
-        w0, w1, w2, w3 = _philox(first + np.uint64(i), s0, s1, s2, s3, k0, k1)
+    for i in range(end - first):
+        w0, w1, w2, w3 = _philox(np.uint64(first) + np.uint64(i), s0, s1, s2, s3, k0, k1)
         out[4 * i] = w0 < threshold
         out[4 * i + 1] = w1 < threshold
         out[4 * i + 2] = w2 < threshold
@@ -120,11 +119,12 @@ def _bernoulli(out: Array, first: Any, start: Words, key: Words, threshold: Any)
 
 
 @compiled
-def _normal32(out: Array, first: Any, start: Words, key: Words) -> None:
+def _normal32(first: int, end: int, out: Array, start: Words, key: Words) -> None:
+    out = out[4 * first : 4 * end]
     s0, s1, s2, s3 = start
     k0, k1 = key
-    for i in range(len(out) // 4):
-        w0, w1, w2, w3 = _philox(first + np.uint64(i), s0, s1, s2, s3, k0, k1)
+    for i in range(end - first):
+        w0, w1, w2, w3 = _philox(np.uint64(first) + np.uint64(i), s0, s1, s2, s3, k0, k1)
         r, angle = np.sqrt(_MINUS_2 * np.log(np.float32(w0 + _1) * _F32)), _TURN * _fraction32(w1)
         out[4 * i] = r * np.cos(angle)
         out[4 * i + 1] = r * np.sin(angle)
@@ -134,47 +134,13 @@ def _normal32(out: Array, first: Any, start: Words, key: Words) -> None:
 
 
 @compiled
-def _normal64(out: Array, first: Any, start: Words, key: Words) -> None:
+def _normal64(first: int, end: int, out: Array, start: Words, key: Words) -> None:
+    out = out[2 * first : 2 * end]
     s0, s1, s2, s3 = start
     k0, k1 = key
-    for i in range(len(out) // 2):
-        w0, w1, w2, w3 = _philox(first + np.uint64(i), s0, s1, s2, s3, k0, k1)
+    for i in range(end - first):
+        w0, w1, w2, w3 = _philox(np.uint64(first) + np.uint64(i), s0, s1, s2, s3, k0, k1)
         r = np.sqrt(-2 * np.log(np.float64(_bits53(w0, w1) + _1) * _F53))
         angle = 2 * math.pi * (np.float64(_bits53(w2, w3)) * _F53)
         out[2 * i] = r * np.cos(angle)
         out[2 * i + 1] = r * np.sin(angle)
-
-
-@compiled_parallel
-def _uniform32_parallel(out: Array, first: Any, start: Words, key: Words) -> None:
-    for block in numba.prange(-(-len(out) // (4 * _BLOCK))):
-        at = block * _BLOCK
-        _uniform32(out[4 * at : 4 * (at + _BLOCK)], np.uint64(at), start, key)
-
-
-@compiled_parallel
-def _uniform64_parallel(out: Array, first: Any, start: Words, key: Words) -> None:
-    for block in numba.prange(-(-len(out) // (2 * _BLOCK))):
-        at = block * _BLOCK
-        _uniform64(out[2 * at : 2 * (at + _BLOCK)], np.uint64(at), start, key)
-
-
-@compiled_parallel
-def _bernoulli_parallel(out: Array, first: Any, start: Words, key: Words, threshold: Any) -> None:
-    for block in numba.prange(-(-len(out) // (4 * _BLOCK))):
-        at = block * _BLOCK
-        _bernoulli(out[4 * at : 4 * (at + _BLOCK)], np.uint64(at), start, key, threshold)
-
-
-@compiled_parallel
-def _normal32_parallel(out: Array, first: Any, start: Words, key: Words) -> None:
-    for block in numba.prange(-(-len(out) // (4 * _BLOCK))):
-        at = block * _BLOCK
-        _normal32(out[4 * at : 4 * (at + _BLOCK)], np.uint64(at), start, key)
-
-
-@compiled_parallel
-def _normal64_parallel(out: Array, first: Any, start: Words, key: Words) -> None:
-    for block in numba.prange(-(-len(out) // (2 * _BLOCK))):
-        at = block * _BLOCK
-        _normal64(out[2 * at : 2 * (at + _BLOCK)], np.uint64(at), start, key)

@@ -157,8 +157,7 @@ def test_compiled_adam_has_the_reference_bits(size: int, step: int, dtype: str, 
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_compiled_adam_in_parallel_has_the_reference_bits(dtype: str, monkeypatch: Any) -> None:
-    monkeypatch.setattr(cpu, "_PARALLEL_FROM", 0)
+def test_compiled_adam_in_blocks_has_the_reference_bits(dtype: str, monkeypatch: Any) -> None:
     if numba.config.DISABLE_JIT:
         monkeypatch.setattr(cpu, "_BLOCK", SMALL_BLOCK)
     ours, theirs = filled(LARGE, dtype), filled(LARGE, dtype)

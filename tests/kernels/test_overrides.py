@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tinyart.kernels import reference
 from tinyart.kernels.cpu import OVERRIDES, optim, random
+from tinyart.kernels.cpu.threads import share
 
 from tinyart.backend import kernels_of
 
@@ -72,16 +73,16 @@ settings = st.fixed_dictionaries({
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("threshold", [0, 2**60], ids=["parallel", "serial"])
+@pytest.mark.parametrize("block", [7, 2**60], ids=["parallel", "serial"])
 @given(shape=shapes, layouts=layouts, how=settings, seed=st.integers(0, 99))
 def test_adam_has_the_reference_bits_and_writes_nowhere_else(
-    dtype: str, threshold: int, shape: tuple[int, ...], layouts: tuple[str, ...], how: dict[str, Any], seed: int
+    dtype: str, block: int, shape: tuple[int, ...], layouts: tuple[str, ...], how: dict[str, Any], seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     values = [np.asarray(sign * rng.uniform(0.01, 1, shape), dtype) for sign in (1, -1, 1, 1)]
     buffers, views = zip(*map(placed, values, layouts), strict=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(optim, "_PARALLEL_FROM", threshold)
+        patch.setattr(optim, "_BLOCK", block)
         optim.adam_(*views, **how)
     reference.adam_(*values, **how)
     for name, buffer, after, layout in zip("pgmv", buffers, values, layouts, strict=True):
@@ -111,9 +112,8 @@ FILLS = ["_uniform32", "_uniform64", "_normal32", "_normal64", "_bernoulli"]
 
 
 @pytest.mark.parametrize("canary", [0, 1])  # a bool has no third value to put there
-@pytest.mark.parametrize("form", ["", "_parallel"])
 @pytest.mark.parametrize("name", FILLS)
-def test_a_fill_writes_its_stretch_and_nothing_else(name: str, form: str, canary: int) -> None:
+def test_a_fill_writes_its_stretch_and_nothing_else(name: str, canary: int) -> None:
     dtype = {"32": np.float32, "64": np.float64, "li": np.bool_}[name[-2:]]
     lanes = 2 if dtype == np.float64 else 4
     large = 5 if numba.config.DISABLE_JIT else 2 * random._BLOCK + 5
@@ -123,7 +123,7 @@ def test_a_fill_writes_its_stretch_and_nothing_else(name: str, form: str, canary
         whole = np.full(counters * lanes + 128, canary, dtype)
         other = np.full(counters * lanes + 128, 1 - canary, dtype)
         for buffer in (whole, other):
-            getattr(random, name + form)(buffer[64:-64], np.uint64(3), start, key, *more)
+            share(getattr(random, name), counters, random._BLOCK, buffer[64:-64], start, key, *more)
         assert (whole[:64] == canary).all()
         assert (whole[-64:] == canary).all()
         assert np.array_equal(whole[64:-64], other[64:-64])  # so each element was written

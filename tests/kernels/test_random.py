@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -307,38 +306,27 @@ def test_compiled_normal_agrees_to_rounding(dtype: str, key: int, counter: int, 
 
 
 @pytest.mark.parametrize("name", OVERRIDDEN)
-def test_the_size_from_which_threads_help(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wrapper chooses by counters, so the numbers must not show on which side of the limit they were made."""
+def test_the_size_from_which_threads_help(name: str) -> None:
+    """The numbers do not show on which side of a block's size they were made."""
     dtype, draw = DRAWS[name]
-    limit = 64 if numba.config.DISABLE_JIT else 3 * cpu._BLOCK + 1
-    monkeypatch.setattr(cpu, "_PARALLEL_FROM", limit)
+    block = 64 if numba.config.DISABLE_JIT else cpu._BLOCK
     lanes = 2 if dtype == "float64" else 4
-    below, above = draw(cpu, 2**128 - 3, limit * lanes - lanes), draw(cpu, 2**128 - 3, limit * lanes)
+    below, above = draw(cpu, 2**128 - 3, block * lanes), draw(cpu, 2**128 - 3, (block + 1) * lanes)
     assert np.array_equal(above[: len(below)], below)
 
 
-# Bits for every way to run: a new process each, because Numba settles its threads once, and because a mistake here
-# ends the process. `exact` has the reference's bits; normal's own are compared among the compiled forms.
+# Bits for every way to run: a new process, because a mistake here ends it. `exact` has the reference's bits; normal's
+# own are compared among the compiled forms.
 WAYS = """
 import hashlib, json, os, sys, threading
 import numba, numpy as np
 from tinyart.kernels import reference
-from tinyart.kernels.cpu import optim, random
-off = bool(numba.config.DISABLE_JIT)
-if off:
+from tinyart.kernels.cpu import optim, random, threads
+if numba.config.DISABLE_JIT:
     random._BLOCK = optim._BLOCK = 8  # as Python it takes 20 microseconds a counter
-n = 8 * 4 * random._BLOCK + 13
+n = 32 * 4 * 8 + 13 if numba.config.DISABLE_JIT else 3 * optim._BLOCK + 13
 like, rng = np.empty(0), np.random.default_rng(0)
 start = [rng.uniform(0.1, 1, n) for _ in range(4)]
-
-parallel_calls = []
-
-def noted(kernel):
-    return lambda *arguments: (parallel_calls.append(kernel), kernel(*arguments))
-
-for module in (random, optim):
-    for name in [name for name in vars(module) if name.endswith("_parallel") and name[0] == "_"]:
-        setattr(module, name, noted(getattr(module, name)))
 
 def bits(kernels, adam_, names):
     found = hashlib.sha256()
@@ -353,16 +341,13 @@ def bits(kernels, adam_, names):
                 found.update(a)
     return found.hexdigest()
 
-def compiled(parallel=True):
-    random._PARALLEL_FROM = optim._PARALLEL_FROM = 0 if parallel else n + 1
-    before = len(parallel_calls)
-    result = [bits(random, optim.adam_, ["uniform"]), bits(random, None, ["normal"])]
-    return [*result, len(parallel_calls) - before]
+def compiled():
+    return [bits(random, optim.adam_, ["uniform"]), bits(random, None, ["normal"])]
 
-ways = {"serial": compiled(parallel=False)}
-for threads in (1, 2, 3, 7):
-    numba.set_num_threads(threads)
-    ways[f"{threads} threads"] = compiled()
+ways = {}
+for number in (1, 2, 3, 7):
+    threads.set_num_threads(number)
+    ways[f"{number} threads"] = compiled()
 
 def at_once(name):
     together.wait()
@@ -379,33 +364,19 @@ if hasattr(os, "fork"):
         os.write(write, json.dumps(compiled()).encode())
         os._exit(0)
     os.close(write)
-    ways["after a fork"] = json.loads(os.read(read, 9999) or '["died"]')
+    ways["after a fork"] = json.loads(os.read(read, 9999) or '["died", "died"]')
     ways["the parent of a fork"] = compiled()
-layer = None if off else numba.threading_layer()
-print(json.dumps([layer, bits(reference, reference.adam_, ["uniform"]), ways]))
+print(json.dumps([bits(reference, reference.adam_, ["uniform"]), ways]))
 """
 
 
-def ways(**settings: str) -> tuple[str | None, str, dict[str, list[Any]]]:
-    env = {**os.environ, "NUMBA_NUM_THREADS": "7", **settings}
+@pytest.mark.parametrize("jit_off", ["0", "1"])
+def test_bits_are_equal_in_every_way_to_run(jit_off: str) -> None:
     command = [sys.executable, "-W", "ignore", "-c", WAYS]
+    env = {**os.environ, "NUMBA_DISABLE_JIT": jit_off}
     run = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    layer, exact, found = json.loads(run.stdout)
-    return layer, exact, found
-
-
-@pytest.mark.parametrize("layer", ["omp", "workqueue", "JIT off"])
-def test_bits_are_equal_in_every_way_to_run(layer: str) -> None:
-    if layer == "omp" and find_spec("numba.np.ufunc.omppool") is None:
-        pytest.skip("this Numba was built without OpenMP")
-    settings = {"NUMBA_DISABLE_JIT": "1"} if layer == "JIT off" else {"NUMBA_THREADING_LAYER": layer}
-    used, exact, found = ways(**{"NUMBA_DISABLE_JIT": "0", **settings})
-    assert used == (None if layer == "JIT off" else layer)
-    assert {name for name, (bits, _, _) in found.items() if bits != exact} == set()
-    assert {name for name, (_, bits, _) in found.items() if bits != found["serial"][1]} == set()
-    # 8 kernel calls, all of them parallel where they are asked to be, and can; at once, whoever came first
-    parallel = {name: calls for name, (_, _, calls) in found.items() if not name.startswith("Python thread")}
-    forked = {"after a fork": 0, "the parent of a fork": 8} if hasattr(os, "fork") else {}
-    assert parallel == {"serial": 0, **{f"{threads} threads": 8 for threads in (1, 2, 3, 7)}, **forked}
-    assert len(found) == len(parallel) + 4
+    exact, found = json.loads(run.stdout)
+    assert {name for name, (bits, _) in found.items() if bits != exact} == set()
+    assert {name for name, (_, bits) in found.items() if bits != found["1 threads"][1]} == set()
+    assert len(found) == 8 + 2 * hasattr(os, "fork")
