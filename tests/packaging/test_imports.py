@@ -88,7 +88,8 @@ def distributions(root: Path) -> set[str]:
     """The modules of the distributions that pyproject.toml declares for running."""
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    names = [re.split(r"[^\w-]", line)[0] for line in project["dependencies"] + extras["cuda12"] + extras["cuda13"]]
+    names = [re.split(r"[^\w-]", line)[0] for line in
+             project["dependencies"] + extras["music"] + extras["cuda12"] + extras["cuda13"]]
     return {MODULE_OF.get(name, name) for name in names} | {"cupyx", "llvmlite"}
 
 

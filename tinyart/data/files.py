@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -67,3 +68,35 @@ def brief(error: Exception) -> str:
 def shown(path: str | Path) -> str:
     """`path` in quotes, with line breaks and undecodable bytes escaped: it can always be printed on one line."""
     return repr(os.fspath(path))
+
+
+@dataclass
+class Report:
+    """What came of a folder of `what`: paths[i] gave item i, and each file in `skipped` says in a sentence why not."""
+
+    what: str
+    paths: list[Path] = field(default_factory=list)
+    skipped: list[FormatError] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """The counts, then a line for each file that was skipped."""
+        counts = f"{len(self.paths)} {self.what} read, {len(self.skipped)} files skipped"
+        return "\n  ".join([counts, *map(str, self.skipped)])
+
+
+def files_below(operation: str, folder: str | Path) -> list[Path]:
+    """Files whose names, and whose folders' names, start with no dot; sorted by the bytes of their paths.
+
+    A folder that cannot be listed stands among them, so that it is reported like a file that cannot be read.
+    """
+    if not os.path.isdir(folder):
+        raise FormatError(operation, shown(folder), "a folder", "no such folder")
+    paths: list[Path] = []
+
+    def report(error: OSError) -> None:
+        paths.append(Path(error.filename))
+
+    for place, folders, names in os.walk(folder, onerror=report):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(paths, key=os.fsencode)

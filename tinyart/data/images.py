@@ -3,13 +3,12 @@
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from tinyart.data.files import MAX_BYTES, reading, shown
+from tinyart.data.files import MAX_BYTES, Report, files_below, reading, shown
 from tinyart.data.npz import npz_array
 from tinyart.errors import ArgumentError, FormatError
 
@@ -21,19 +20,6 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MAX_PIXELS = 32_000_000
 WHITE = (255, 255, 255)
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-
-
-@dataclass
-class Report:
-    """What came of a folder: `paths[i]` gave image i, and each file in `skipped` says in a sentence why not."""
-
-    paths: list[Path] = field(default_factory=list)
-    skipped: list[FormatError] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        """The counts, then a line for each file that was skipped."""
-        counts = f"{len(self.paths)} images read, {len(self.skipped)} files skipped"
-        return "\n  ".join([counts, *map(str, self.skipped)])
 
 
 def image_folder(
@@ -52,11 +38,11 @@ def image_folder(
     where no image is left, or where the result would pass 4 GiB.
     """
     _check_settings("image_folder", size, channels)
-    paths = _files_below(Path(folder))
+    paths = files_below("image_folder", folder)
     if len(paths) * size * size * channels > MAX_BYTES:
         what = f"{len(paths)} files at {size}x{size}x{channels}"
         raise FormatError("image_folder", shown(folder), "at most 4 GiB of pixels", what, fix="choose a smaller size")
-    images, report = np.empty((len(paths), size, size, channels), np.uint8), Report()
+    images, report = np.empty((len(paths), size, size, channels), np.uint8), Report("images")
     for done, path in enumerate(paths, 1):
         try:
             image = read_image(path, size=size, channels=channels, background=background, max_pixels=max_pixels)
@@ -140,24 +126,6 @@ def _in_colour(image: "Image") -> "Image":
         image = Image.fromarray((grey // 257 + (grey % 257 > 128)).astype(np.uint8))  # grey / 257, rounded
     mode = "RGBA" if image.has_transparency_data else "RGB"
     return image if image.mode == mode else image.convert(mode)
-
-
-def _files_below(folder: Path) -> list[Path]:
-    """Files whose names, and whose folders' names, start with no dot; sorted by the bytes of their paths.
-
-    A folder that cannot be listed stands among them, so that it is reported like a file that cannot be read.
-    """
-    if not folder.is_dir():
-        raise FormatError("image_folder", shown(folder), "a folder", "no such folder")
-    paths: list[Path] = []
-
-    def report(error: OSError) -> None:
-        paths.append(Path(error.filename))
-
-    for place, folders, names in os.walk(folder, onerror=report):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [Path(place, name) for name in names if not name.startswith(".")]
-    return sorted(paths, key=os.fsencode)
 
 
 def _names() -> str:
