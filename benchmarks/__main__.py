@@ -1,0 +1,118 @@
+"""The benchmark suite: tinyart against PyTorch, JAX and others, on every model of the documents.
+
+    python -m benchmarks                        all rows, which takes an hour
+    python -m benchmarks --resume --minutes 9   those that are not measured yet, in pieces
+    python -m benchmarks --rows step/vae --quick
+
+Writes each row, when it is measured, into benchmarks/results/suite.json, and prints the table. On a machine that does
+other things too, `--threads 1 --clock cpu` compares what the threads used instead of what the clock says.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import re
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import OURS, table
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "suite.json"
+
+
+def source() -> str:
+    """A digest of what is measured."""
+    digest = hashlib.sha256()
+    for path in sorted(p for folder in ("tinyart", "kernels") for p in (ROOT / folder).rglob("*.py")):
+        digest.update(f"{path.relative_to(ROOT)}\n{path.read_text()}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def machine() -> dict[str, Any]:
+    cpus = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    flags = re.search(r"flags\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    wide = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_tile") if flags and name in flags[1].split()]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {"cpu": cpus[0] if cpus else platform.machine(), "cores": len(os.sched_getaffinity(0)),
+            "vectors": wide, "memory GiB": round(memory / 2**30, 1), "system": platform.system()}
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("tinyart", "numpy", "numba", "torch", "jax", "tinygrad", "autograd"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "none"
+    return found
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The results so far. Those of another machine or other versions do not mix with new ones."""
+    here = {"machine": machine(), "versions": versions()}
+    if not path.exists():
+        return here | {"rows": {}}
+    kept = json.loads(path.read_text())
+    if {name: kept[name] for name in here} != here:
+        raise SystemExit(f"{path} is of another machine or other versions: move it away, or choose another --out")
+    return kept
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", default="", metavar="PATTERN", help="a regular expression that their names contain")
+    parser.add_argument("--contenders", default="", metavar="PATTERN", help="only tinyart and peers that match")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--quick", action="store_true", help="three rounds")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    parser.add_argument("--device", choices=("cpu",), default="cpu")
+    parser.add_argument("--resume", action="store_true", help="skip rows that were measured with this source")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no row after this time")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--list", action="store_true", help="print the rows' names")
+    options = parser.parse_args()
+    for name in ("OMP", "OPENBLAS", "MKL"):  # before NumPy starts its threads: the floor's rates are measured here
+        os.environ[f"{name}_NUM_THREADS"] = str(options.threads)
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
+    run(options)
+
+
+def run(options: argparse.Namespace) -> None:
+    from benchmarks import measure  # NumPy with it: not before its threads are set
+    from benchmarks.rows import ROWS
+    from tinyart.data.files import replacing
+
+    names = [name for name in ROWS if re.search(options.rows, name)]
+    if options.list:
+        print(*names, sep="\n")
+        return
+    end, rates, digest = time.monotonic() + 60 * options.minutes, measure.Machine(options.threads), source()
+    results = read(options.out)
+    for name in names:
+        done = results["rows"].get(name, {})
+        if options.resume and (done.get("source"), done.get("threads")) == (digest, options.threads):
+            continue
+        if time.monotonic() > end:
+            print("time is over: the rest with --resume")
+            break
+        print(name, flush=True)
+        peers = [peer for peer in ROWS[name].peers if re.search(options.contenders, peer)]
+        row = measure.measure(ROWS[name], [OURS, *peers], rates, 3 if options.quick else options.rounds)
+        results = read(options.out)  # another process may have added rows meanwhile
+        results["rows"][name] = row | {"source": digest, "at": time.strftime("%Y-%m-%d %H:%M:%S")}
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(options.out) as file:
+            file.write((json.dumps(results, indent=1) + "\n").encode())
+    clock = {"wall": "seconds", "cpu": "cpu"}[options.clock]
+    print(table({name: results["rows"][name] for name in names if name in results["rows"]}, clock))
+
+
+if __name__ == "__main__":
+    main()

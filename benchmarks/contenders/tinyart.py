@@ -1,0 +1,106 @@
+"""The rows in tinyart, as its README and models use it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import tinyart as ta
+from benchmarks.contenders import Skip, Work
+from benchmarks.rows import GATES, Array, Convolution, Layer, Training
+from tinyart import nn, ops
+from tinyart.backend import kernels_of
+from tinyart.models.gan import discriminator_loss, generator_loss
+from tinyart.models.vae import bernoulli_log_likelihood, reparameterise
+from tinyart.optim import Adam
+
+LAYERS: dict[str, Any] = {
+    "dense": lambda i, o, bias: nn.Dense(i, o, bias=bias),
+    "conv": lambda i, o, k, stride, padding, bias: nn.Conv2d(i, o, k, stride=stride, padding=padding, bias=bias),
+    "transposed": lambda i, o, k, stride, padding, bias: nn.ConvTranspose2d(i, o, k, stride=stride, padding=padding,
+                                                                            bias=bias),
+    "norm": lambda c, eps, momentum: nn.BatchNorm(c, momentum=momentum, eps=eps),
+    "relu": nn.ReLU, "leaky": nn.LeakyReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh,
+    "dropout": nn.Dropout, "pool": nn.MaxPool2d, "reshape": nn.Reshape, "flatten": lambda shape: nn.Flatten(),
+}  # fmt: skip
+
+
+class Recurrent(nn.Module):
+    """The states of all steps: (T, N, I) -> (T, N, H)"""
+
+    def __init__(self, kind: str, inputs: int, hidden: int) -> None:
+        if not hasattr(nn, kind.upper()):
+            raise Skip(f"tinyart.nn has no {kind.upper()} yet")
+        self.cell = getattr(nn, kind.upper())(inputs, hidden)
+
+    def forward(self, x: Any) -> Any:
+        return self.cell(x)[0]
+
+
+def network(layers: Sequence[Layer], weights: list[list[Array]]) -> nn.Sequential:
+    made = nn.Sequential(*(Recurrent(kind, *settings) if kind in GATES else LAYERS[kind](*settings)
+                           for kind, *settings in layers))
+    for parameter, array in zip(made.parameters(), (a for arrays in weights for a in arrays), strict=True):
+        parameter.array[...] = array
+    return made
+
+
+def training(row: Training) -> Work:
+    given = row.arrays()
+    nets = {name: network(layers, given[name]) for name, layers in row.networks.items()}
+    batches = [[ta.tensor(a) for a in batch] for batch in row.batches()]
+    parts = [["D"], ["G"]] if row.game == "gan" else [list(nets)]
+    optimizers = [Adam([p for name in part for p in nets[name].parameters()], lr=row.lr, beta1=row.beta1)
+                  for part in parts]
+
+    def gan(x: Any, z: Any) -> list[Any]:
+        n, fake = len(x), nets["G"](z)
+        logits = nets["D"](ops.concatenate([x, fake.detach()]))
+        d_loss = discriminator_loss(logits[:n], logits[n:])
+        optimizers[0].step(ta.grad(d_loss, optimizers[0].parameters))
+        g_loss = generator_loss(nets["D"](fake))
+        optimizers[1].step(ta.grad(g_loss, optimizers[1].parameters))
+        return [d_loss, g_loss]
+
+    def loss_of(x: Any, y: Any = None) -> Any:
+        if row.game == "vae":
+            h = nets["encoder"](x)
+            mu, log_var = nets["mu"](h), nets["log_var"](h)
+            logits = nets["decoder"](reparameterise(mu, log_var, y))
+            return (ops.kl_to_standard_normal(mu, log_var) - bernoulli_log_likelihood(x, logits)).mean()
+        if row.game == "classify":
+            return ops.cross_entropy(nets["net"](x), y)
+        if row.game == "imitate":
+            return ops.mse_loss(nets["net"](x), y)
+        return ops.bce_with_logits(nets["net"](x[:-1]), x[1:])
+
+    def one(*batch: Any) -> list[Any]:
+        loss = loss_of(*batch)
+        optimizers[0].step(ta.grad(loss, optimizers[0].parameters))
+        return [loss]
+
+    drops = [(m, m.p) for net in nets.values() for m in net.modules() if isinstance(m, nn.Dropout)]
+
+    def dropout(on: bool) -> None:
+        for module, p in drops:
+            module.p = p if on else 0.0
+
+    turn = gan if row.game == "gan" else one
+    return Work(lambda i: turn(*batches[i % len(batches)]), lambda losses: [loss.item() for loss in losses], dropout)
+
+
+def convolution(row: Convolution) -> Work:
+    x, w, g = row.arrays()
+    kernels = kernels_of(x)
+    settings: Any = {"stride": (row.stride,) * 2, "padding": row.edges, "dilation": (1, 1), "groups": row.groups}
+    forward, inputs = ("input", "forward") if row.transposed else ("forward", "input")
+    steps = {
+        forward: lambda i: kernels.conv(x, w, **settings),
+        inputs: lambda i: kernels.conv_input(g, w, size=(row.height, row.width), **settings),
+        "weight": lambda i: kernels.conv_weight(x, g, size=(row.size, row.size), **settings),
+    }
+    return Work(steps[row.direction], np.asarray)
+
+
+def wait(result: Any) -> None:
+    """Every operation ends before it returns."""

@@ -1,0 +1,339 @@
+"""What the suite measures: networks as lists of layers, and rows that train them or call one operation.
+
+A layer is (kind, settings..), and `LAYERS` says what they are, how large their weights are, and what they cost. Every
+library builds a network from the same list, with the same weights, and draws nothing but dropout's masks.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Layer = tuple[Any, ...]
+Shape = tuple[int, ...]
+Edge = tuple[int, int]  # pixels of padding before and after
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+BIASES = {"rnn": 1, "lstm": 4, "gru": 4}  # the n of a GRU has one inside the product with r and one outside
+POINTWISE = {"relu", "leaky", "sigmoid", "tanh", "dropout", "reshape", "flatten"}  # while the result before is written
+
+
+def weight_shapes(layer: Layer) -> list[Shape]:
+    """In tinyart's layouts: dense (I, O), conv (K, K, I, O), transposed (K, K, O, I), recurrent (I, G·H), (H, G·H)."""
+    match layer:
+        case ("dense", i, o, bias):
+            return [(i, o), (o,)][: 1 + bias]
+        case ("conv", i, o, k, _, _, bias):
+            return [(k, k, i, o), (o,)][: 1 + bias]
+        case ("transposed", i, o, k, _, _, bias):
+            return [(k, k, o, i), (o,)][: 1 + bias]
+        case ("norm", c, _, _):
+            return [(c,), (c,)]
+        case ("rnn" | "lstm" | "gru" as kind, i, h):
+            return [(i, GATES[kind] * h), (h, GATES[kind] * h), (BIASES[kind] * h,)]
+    return []
+
+
+def weights(layers: Sequence[Layer], rng: np.random.Generator) -> list[list[Array]]:
+    """Each layer's, U(-b, b) with b = 1/√fan_in as in PyTorch; a normalisation's are 1 and 0."""
+    found = []
+    for layer in layers:
+        shapes = weight_shapes(layer)
+        if layer[0] == "norm":
+            arrays = [np.ones(shapes[0], np.float32), np.zeros(shapes[1], np.float32)]
+        else:
+            bound = 1 / math.sqrt(layer[2] if layer[0] in GATES else math.prod(shapes[0][:-1])) if shapes else 0
+            arrays = [rng.uniform(-bound, bound, shape).astype(np.float32) for shape in shapes]
+        found.append(arrays)
+    return found
+
+
+def same(n: int, k: int, stride: int) -> Edge:
+    """TensorFlow's padding "same": ⌈n/stride⌉ pixels come out, an odd pixel goes to the end."""
+    total = max(0, (-(-n // stride) - 1) * stride + k - n)
+    return total // 2, total - total // 2
+
+
+def edge(padding: int | str, n: int, k: int, stride: int) -> Edge:
+    return same(n, k, stride) if padding == "same" else (int(padding), int(padding))
+
+
+def taps(n: int, k: int, stride: int, around: Edge) -> int:
+    """How many of a window's places lie inside the image, over all windows: Σ_i #{t: 0 ≤ i·s - before + t < n}"""
+    starts = range(-around[0], n + around[1] - k + 1, stride)
+    return sum(min(n, i + k) - max(0, i) for i in starts)
+
+
+def outcome(layer: Layer, shape: Shape) -> tuple[Shape, int]:
+    """The shape that comes out of a layer, without the batch, and the multiply-adds of an example, padding left out."""
+    match layer:
+        case ("dense", i, o, _):
+            return (*shape[:-1], o), math.prod(shape[:-1]) * i * o
+        case ("conv", i, o, k, stride, padding, _):
+            edges = [edge(padding, n, k, stride) for n in shape[:2]]
+            out = tuple((n + sum(e) - k) // stride + 1 for n, e in zip(shape[:2], edges, strict=True))
+            return (*out, o), i * o * math.prod(taps(n, k, stride, e) for n, e in zip(shape[:2], edges, strict=True))
+        case ("transposed", i, o, k, stride, padding, _):
+            out = tuple(stride * n for n in shape[:2])
+            return (*out, o), i * o * math.prod(taps(n, k, stride, edge(padding, n, k, stride)) for n in out)
+        case ("pool", size):
+            return (shape[0] // size, shape[1] // size, shape[2]), 0
+        case ("reshape", to):
+            return to, 0
+        case ("flatten", _):
+            return (math.prod(shape),), 0
+        case ("rnn" | "lstm" | "gru" as kind, i, h):
+            return (shape[0], h), shape[0] * (i + h) * GATES[kind] * h
+    return shape, 0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one example: multiply-adds of a forward pass and of the first layer's alone, and elements it writes."""
+
+    products: int
+    first: int
+    elements: int
+    parameters: int
+
+
+def cost(layers: Sequence[Layer], shape: Shape) -> Cost:
+    products, first, elements = 0, 0, 0
+    for layer in layers:
+        shape, count = outcome(layer, shape)
+        if not products and count:
+            first = count if layer[0] not in GATES else count * layer[1] // (layer[1] + layer[2])
+        products += count
+        elements += math.prod(shape) if layer[0] not in POINTWISE else 0
+    return Cost(products, first, elements, sum(math.prod(s) for layer in layers for s in weight_shapes(layer)))
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training step with Adam, on float32 images or sequences that are already in memory.
+
+    gan: D on real and generated images in one batch of 2N, then G; nobody's gradients are computed in the other's turn.
+    vae: -ELBO; classify: cross-entropy; imitate: squared error; sequence: cross-entropy of the next frame's notes.
+    """
+
+    name: str
+    game: str
+    networks: dict[str, list[Layer]]
+    inputs: dict[str, Shape]  # what a network takes, without the batch
+    batch: int
+    lr: float = 1e-3
+    beta1: float = 0.9
+    agree: float = 1e-4  # relative, of the losses of the first three steps
+    peers: tuple[str, ...] = ("torch", "torch.compile", "jax", "autograd", "tinygrad")
+    kind: str = "training"
+
+    def arrays(self) -> dict[str, list[list[Array]]]:
+        """Network -> its layers' weights."""
+        rng = np.random.default_rng(0)
+        return {name: weights(layers, rng) for name, layers in self.networks.items()}
+
+    def batches(self, count: int = 4) -> list[tuple[Array, ...]]:
+        """What the first steps take, which then come again. Images are (N, H, W, C) or (N, P), sequences (T, N, F)."""
+        rng, n, takes = np.random.default_rng(1), self.batch, self.inputs
+        draw: dict[str, Callable[[], tuple[Array, ...]]] = {
+            "gan": lambda: (rng.random((n, *takes["D"])), rng.standard_normal((n, *takes["G"]))),
+            "vae": lambda: (rng.random((n, *takes["encoder"])), rng.standard_normal((n, *takes["decoder"]))),
+            "classify": lambda: (rng.random((n, *takes["net"])), rng.integers(0, 10, n)),
+            "imitate": lambda: (rng.standard_normal((n, *takes["net"])), rng.random((n, 784))),
+            "sequence": lambda: ((rng.random((takes["net"][0] + 1, n, takes["net"][1])) < 0.1),),
+        }
+        return [tuple(a.astype(np.float32 if a.dtype != np.int64 else np.int64) for a in draw[self.game]())
+                for _ in range(count)]
+
+    def floor(self) -> tuple[float, float]:
+        """(operations, bytes) that cannot be saved.
+
+        A layer's product costs as much forward, for its weights' gradient and for its input's, which the first one
+        does not need. Adam reads p, g, m, v and writes p, m, v: 28 bytes a parameter, and g was written. What is not
+        pointwise is written and read, and so is its gradient: 16 bytes an element.
+        """
+        costs = {name: cost(layers, self.inputs[name]) for name, layers in self.networks.items()}
+        products, elements = 0, 0
+        for name, c in costs.items():
+            if self.game == "gan" and name == "D":  # 2N images in training, N of them again for G's gradient
+                products += 2 * (3 * c.products - c.first) + 2 * c.products
+                elements += 3 * c.elements
+            else:
+                inner = self.game == "vae" and name != "encoder"  # what is before it learns too
+                products += 3 * c.products - (0 if inner else c.first)
+                elements += c.elements
+        parameters = sum(c.parameters for c in costs.values())
+        return 2.0 * self.batch * products, 32.0 * parameters + 16.0 * self.batch * elements
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """One of the three products of a convolution of images (N, H, W, C) with filters (K, K, C/groups, O).
+
+    direction: "forward", "input" or "weight", as the layer has it; a transposed one's forward pass is "input".
+    """
+
+    name: str
+    batch: int
+    height: int
+    width: int
+    channels: int
+    outputs: int
+    size: int
+    stride: int
+    padding: int | str
+    groups: int
+    direction: str
+    transposed: bool = False
+    agree: float = 1e-4  # of the result's norm
+    peers: tuple[str, ...] = ("torch",)
+    kind: str = "convolution"
+
+    @property
+    def edges(self) -> tuple[Edge, Edge]:
+        top, left = (edge(self.padding, n, self.size, self.stride) for n in (self.height, self.width))
+        return top, left
+
+    @property
+    def out(self) -> tuple[int, int]:
+        down, across = ((n + sum(e) - self.size) // self.stride + 1
+                        for n, e in zip((self.height, self.width), self.edges, strict=True))
+        return down, across
+
+    def arrays(self) -> tuple[Array, Array, Array]:
+        """x (N, H, W, C), w (K, K, C/groups, O), g (N, OH, OW, O)"""
+        rng = np.random.default_rng(0)
+        shapes = ((self.batch, self.height, self.width, self.channels),
+                  (self.size, self.size, self.channels // self.groups, self.outputs),
+                  (self.batch, *self.out, self.outputs))
+        x, w, g = (rng.standard_normal(shape, np.float32) for shape in shapes)
+        return x, w, g
+
+    def floor(self) -> tuple[float, float]:
+        """(operations, bytes): each array moves once."""
+        inside = math.prod(taps(n, self.size, self.stride, e)
+                           for n, e in zip((self.height, self.width), self.edges, strict=True))
+        elements = self.batch * (self.height * self.width * self.channels + math.prod(self.out) * self.outputs)
+        return (2.0 * self.batch * inside * self.channels // self.groups * self.outputs,
+                4.0 * (elements + self.size**2 * self.channels // self.groups * self.outputs))
+
+
+Row = Training | Convolution
+
+# ---- the networks of the documents
+
+
+def dense(*widths: int, activation: Layer, last: Sequence[Layer] = ()) -> list[Layer]:
+    """Dense layers from width to width, the activation between them and `last` at the end."""
+    layers: list[Layer] = []
+    for i, o in pairwise(widths):
+        layers += [("dense", i, o, True), activation]
+    return [*layers[:-1], *last]
+
+
+def mlp_gan(name: str, hidden: int, batch: int, width: int = 1024, **more: Any) -> Training:
+    leaky = ("leaky", 0.2)
+    return Training(name, "gan", {
+        "G": dense(100, *[width] * hidden, 784, activation=leaky, last=[("sigmoid",)]),
+        "D": dense(784, *[width] * hidden, 1, activation=leaky),
+    }, {"G": (100,), "D": (784,)}, batch, lr=2e-4, beta1=0.5, **more)  # fmt: skip
+
+
+def vae(name: str, batch: int, hidden: int = 1024, latent: int = 20, **more: Any) -> Training:
+    leaky, head = ("leaky", 0.2), [("dense", hidden, latent, True)]
+    return Training(name, "vae", {
+        "encoder": [("dense", 784, hidden, True), leaky], "mu": head, "log_var": head,
+        "decoder": dense(latent, hidden, 784, activation=leaky),
+    }, {"encoder": (784,), "mu": (hidden,), "log_var": (hidden,), "decoder": (latent,)}, batch, **more)  # fmt: skip
+
+
+def dcgan(name: str, side: int, channels: int, batch: int, width: int = 64, **more: Any) -> Training:
+    start, n = (7, int(math.log2(side // 7))) if side % 7 == 0 else (8, int(math.log2(side // 8)))
+    c = width << n
+    leaky, size = ("leaky", 0.3), start * start * c
+    g: list[Layer] = [("dense", 100, size, False), ("norm", size, 1e-5, 0.1), leaky, ("reshape", (start, start, c))]
+    for stride in (1, *[2] * (n - 1)):
+        g += [("transposed", c, c // 2, 5, stride, "same", False), ("norm", c // 2, 1e-5, 0.1), leaky]
+        c //= 2
+    g += [("transposed", c, channels, 5, 2, "same", False), ("tanh",)]
+    d: list[Layer] = []
+    before, c = channels, width
+    for _ in range(n):
+        d += [("conv", before, c, 5, 2, "same", True), leaky, ("dropout", 0.3)]
+        before, c = c, 2 * c
+    d += [("flatten", (start, start, before)), ("dense", start * start * before, 1, True)]
+    return Training(name, "gan", {"G": g, "D": d}, {"G": (100,), "D": (side, side, channels)}, batch, lr=2e-4,
+                    beta1=0.5, peers=("torch", "torch.compile", "jax", "tinygrad"), **more)
+
+
+def classifier(name: str, batch: int, **more: Any) -> Training:
+    """Keras's mnist_cnn."""
+    return Training(name, "classify", {"net": [
+        ("conv", 1, 32, 3, 1, 0, True), ("relu",), ("conv", 32, 64, 3, 1, 0, True), ("relu",), ("pool", 2),
+        ("dropout", 0.25), ("flatten", (12, 12, 64)), ("dense", 9216, 128, True), ("relu",), ("dropout", 0.5),
+        ("dense", 128, 10, True),
+    ]}, {"net": (28, 28, 1)}, batch, peers=("torch", "torch.compile", "jax", "tinygrad"), **more)  # fmt: skip
+
+
+def lenet(name: str, batch: int) -> Training:
+    return Training(name, "classify", {"net": [
+        ("conv", 1, 6, 5, 1, 2, True), ("relu",), ("pool", 2), ("conv", 6, 16, 5, 1, 0, True), ("relu",), ("pool", 2),
+        ("flatten", (5, 5, 16)), *dense(400, 120, 84, 10, activation=("relu",)),
+    ]}, {"net": (28, 28, 1)}, batch, peers=("torch", "torch.compile", "jax", "tinygrad"))  # fmt: skip
+
+
+def deep_stack(name: str, blocks: int, batch: int, width: int = 1024, **more: Any) -> Training:
+    layers: list[Layer] = []
+    for i in range(blocks):
+        layers += [("dense", width if i else 100, width, True), ("relu",), ("norm", width, 1e-3, 0.01)]
+    return Training(name, "imitate", {"net": [*layers, ("dense", width, 784, True), ("sigmoid",)]}, {"net": (100,)},
+                    batch, **more)
+
+
+def recurrent(cell: str, t: int, batch: int, i: int, h: int, name: str = "", **more: Any) -> Training:
+    return Training(name or f"step/{cell}-T{t}-B{batch}-I{i}-H{h}", "sequence",
+                    {"net": [(cell, i, h), ("dense", h, i, True)]}, {"net": (t, i)}, batch, **more)
+
+
+def _training_rows() -> Iterator[Training]:
+    yield mlp_gan("step/mlp-gan-128", 2, 128)
+    yield mlp_gan("step/mlp-gan-4-layers-128", 3, 128)
+    yield vae("step/vae-128", 128)
+    yield dcgan("step/dcgan-28-64", 28, 1, 64)
+    yield dcgan("step/dcgan-28-256", 28, 1, 256)
+    yield dcgan("step/dcgan-64-colour-64", 64, 3, 64)
+    yield classifier("step/cnn-128", 128)
+    yield lenet("step/lenet-128", 128)
+    yield deep_stack("step/deep-20-64", 20, 64)
+    # Each block multiplies a rounding error by 1.2 (Yang et al. 2019): after 165 only the mean over pixels is the same.
+    yield deep_stack("step/deep-165-64", 165, 64, agree=0.05, peers=("torch", "torch.compile", "jax"))
+    for cell in GATES:
+        yield recurrent(cell, 100, 32, 88, 128)
+        yield recurrent(cell, 64, 16, 64, 256)
+
+
+def _convolution_rows() -> Iterator[Convolution]:
+    # name, H = W, C, O, K, stride, padding, groups, transposed: of a transposed one, what it is the transpose of
+    layers = [
+        ("dcgan-28-g1", 7, 128, 256, 5, 1, "same", 1, True), ("dcgan-28-g2", 14, 64, 128, 5, 2, "same", 1, True),
+        ("dcgan-28-g3", 28, 1, 64, 5, 2, "same", 1, True),
+        ("dcgan-28-d1", 28, 1, 64, 5, 2, "same", 1, False), ("dcgan-28-d2", 14, 64, 128, 5, 2, "same", 1, False),
+        ("dcgan-64-g1", 8, 256, 512, 5, 1, "same", 1, True), ("dcgan-64-g2", 16, 128, 256, 5, 2, "same", 1, True),
+        ("dcgan-64-g3", 32, 64, 128, 5, 2, "same", 1, True), ("dcgan-64-g4", 64, 3, 64, 5, 2, "same", 1, True),
+        ("dcgan-64-d1", 64, 3, 64, 5, 2, "same", 1, False), ("dcgan-64-d2", 32, 64, 128, 5, 2, "same", 1, False),
+        ("dcgan-64-d3", 16, 128, 256, 5, 2, "same", 1, False),
+        ("cnn-1", 28, 1, 32, 3, 1, 0, 1, False), ("cnn-2", 26, 32, 64, 3, 1, 0, 1, False),
+        ("lenet-1", 28, 1, 6, 5, 1, 2, 1, False), ("lenet-2", 14, 6, 16, 5, 1, 0, 1, False),
+        ("3x3-14x14x128", 14, 128, 128, 3, 1, 1, 1, False), ("3x3-28x28x64", 28, 64, 64, 3, 1, 1, 1, False),
+        ("1x1-28x28x128", 28, 128, 128, 1, 1, 0, 1, False), ("depthwise-28x28x128", 28, 128, 128, 3, 1, 1, 128, False),
+    ]  # fmt: skip
+    for name, side, c, o, k, stride, padding, groups, transposed in layers:
+        for direction in ("forward", "input", "weight"):
+            yield Convolution(f"conv/{name}-{direction}", 64, side, side, c, o, k, stride, padding, groups, direction,
+                              transposed)
+
+
+ROWS: dict[str, Row] = {row.name: row for row in (*_training_rows(), *_convolution_rows())}
