@@ -5,7 +5,7 @@ NumPy arrays are on the CPU, CuPy arrays on CUDA. There is no current device.
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, Protocol, cast
 
@@ -22,6 +22,7 @@ Binary = Callable[[Array, Array], Array]
 Ternary = Callable[[Array, Array, Array], Array]
 Triple = tuple[Array, Array, Array]
 Pair = tuple[int, int]  # (down, across), in pixels
+Lengths = tuple[int, ...] | None  # of sequences, in steps; None: all of the full length
 Padding = tuple[Pair, Pair]  # ((top, bottom), (left, right)), in pixels
 
 
@@ -94,6 +95,21 @@ class Kernels(Protocol):
     def batch_norm_backward(self, g: Array, x: Array, gamma: Array, mean: Array, rstd: Array) -> Triple: ...
     def layer_norm(self, x: Array, gamma: Array, beta: Array, *, eps: float) -> Triple: ...
     def layer_norm_backward(self, g: Array, x: Array, gamma: Array, mean: Array, rstd: Array) -> Triple: ...
+
+    # recurrent
+    def rnn(self, x: Array, W: Array, R: Array, b: Array, h0: Array, *,
+            activation: str, lengths: Lengths, reverse: bool) -> Array: ...
+    def rnn_backward(self, g: Array, x: Array, W: Array, R: Array, h0: Array, y: Array,
+                     activation: str, lengths: Lengths, reverse: bool, wanted: Sequence[bool]) -> tuple[Array, ...]: ...
+    def lstm(self, x: Array, W: Array, R: Array, b: Array, h0: Array, c0: Array, *,
+             lengths: Lengths, reverse: bool) -> tuple[Array, Array, Array, Array]: ...
+    def lstm_backward(self, gy: Array, gc: Array, x: Array, W: Array, R: Array, h0: Array, c0: Array,
+                      y: Array, c: Array, gates: Array,
+                      lengths: Lengths, reverse: bool, wanted: Sequence[bool]) -> tuple[Array, ...]: ...
+    def gru(self, x: Array, W: Array, R: Array, b: Array, h0: Array, *,
+            lengths: Lengths, reverse: bool) -> tuple[Array, Array]: ...
+    def gru_backward(self, g: Array, x: Array, W: Array, R: Array, h0: Array, y: Array, gates: Array,
+                     lengths: Lengths, reverse: bool, wanted: Sequence[bool]) -> tuple[Array, ...]: ...
 
     # optim
     def sgd_(self, p: Array, g: Array, m: Array, *,

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import secrets
 import stat
 import zipfile
@@ -280,6 +281,7 @@ SOURCES = {
             "bias": ("beta", "bias"),
             "running_mean": ("running_mean",),
             "running_var": ("running_var",),
+            **{name: (name,) for name in "WRb"},  # what `_joined_cells` makes
         },
         axes={
             ("weight", 2): (1, 0),  # (O, I) -> (I, O)
@@ -321,6 +323,8 @@ def convert_weights(
     square one from a Dense layer's (O, I).
     flattened: our path of a Dense layer that reads a flattened image -> its (C, H, W), where the weights were
     trained channels first, as in PyTorch: our rows are channels last, and no shape shows the difference.
+    PyTorch's recurrent weights (weight_ih_l0, ..) become a layer's "0.W", "0.R" and "0.b"; `recurrent_to_pytorch` goes
+    back.
 
     Raises FormatError that lists every missing, extra and mis-shaped entry, ArgumentError for a setting that
     names nothing.
@@ -333,6 +337,8 @@ def convert_weights(
     _check_paths("embeddings", embeddings, matrices)
     _check_paths("flattened", flattened, matrices)
 
+    if source == "pytorch":
+        state = _joined_cells(state, rename)
     named, mistakes = _under_our_names(state, module_state, SOURCES[source], rename)
     converted = {}
     for name, shape in module_state.items():
@@ -392,3 +398,58 @@ def _channels_last_rows(path: str, weight: Array, image: tuple[int, int, int]) -
         expected = f"(C, H, W) with C * H * W = {len(weight)} at {path}"
         raise ArgumentError("convert_weights", "flattened", expected, str(image))
     return weight.reshape(c, h, w, -1).transpose(1, 2, 0, 3).reshape(weight.shape)  # (C*H*W, O) -> (H*W*C, O)
+
+
+# ---- recurrent weights of PyTorch: "lstm.weight_ih_l1_reverse" is our "lstm.1_reverse.W", a cell's "weight_ih" our "W"
+
+_RECURRENT = re.compile(r"(?P<path>(?:.*\.)?)(?P<kind>weight|bias)_(?P<of>ih|hh)(_l(?P<layer>\d+(_reverse)?))?")
+
+
+def _joined_cells(state: Mapping[str, Array], rename: Mapping[str, str]) -> dict[str, Array]:
+    """The state with every recurrent cell's arrays as W, R and b: transposed, and the two biases as one.
+
+    Only the biases' sum matters, but for the n of a GRU: there b_hh stands inside r (h R + b_hh), and b has both.
+    """
+    joined: dict[str, Array] = {}
+    cells: dict[str, dict[str, Array]] = {}
+    for name, array in state.items():
+        if (match := _RECURRENT.fullmatch(name)) is None:
+            joined[name] = array
+            continue
+        path = match["path"] and rename.get(match["path"][:-1], match["path"][:-1]) + "."
+        cell = path + (match["layer"] + "." if match["layer"] else "")
+        cells.setdefault(cell, {})[f"{match['kind']}_{match['of']}"] = array
+    for cell, arrays in cells.items():
+        joined |= {cell + ours: arrays[theirs].T for theirs, ours in (("weight_ih", "W"), ("weight_hh", "R"))
+                   if theirs in arrays}
+        if "bias_ih" in arrays and "bias_hh" in arrays:
+            ih, hh = arrays["bias_ih"], arrays["bias_hh"]
+            inner = len(ih) // 3 if "weight_hh" in arrays and len(ih) == 3 * arrays["weight_hh"].shape[-1] else 0
+            outer = len(ih) - inner  # of a GRU's r and z
+            joined[cell + "b"] = np.concatenate([ih[:outer] + hh[:outer], ih[outer:], hh[outer:]])
+    return joined
+
+
+def recurrent_to_pytorch(state: Mapping[str, Array]) -> dict[str, Array]:
+    """The state of an RNN, LSTM, GRU or cell under PyTorch's names and in its layouts; bias_hh is 0 where it may be.
+
+    Raises FormatError for other entries, and for a bias without its R.
+    """
+    theirs = {}
+    for name, array in state.items():
+        path, parameter = _split(name)
+        first, _, layer = path.rpartition(".")
+        R = state.get(f"{path}.R".lstrip("."))
+        if parameter not in ("W", "R", "b") or R is None:
+            raise FormatError("recurrent_to_pytorch", "state", "W, R and b of recurrent layers", name)
+        if re.fullmatch(r"\d+(_reverse)?", layer):
+            prefix, suffix = f"{first}.".lstrip("."), f"_l{layer}"
+        else:
+            prefix, suffix = f"{path}.".lstrip("."), ""
+        if parameter == "b":
+            hh = np.zeros(R.shape[1], array.dtype)
+            hh[2 * len(R) :] = array[R.shape[1] :] if len(array) > R.shape[1] else 0  # the GRU's b' of n
+            theirs[f"{prefix}bias_ih{suffix}"], theirs[f"{prefix}bias_hh{suffix}"] = array[: R.shape[1]].copy(), hh
+        else:
+            theirs[f"{prefix}weight_{'ih' if parameter == 'W' else 'hh'}{suffix}"] = array.T.copy()
+    return theirs

@@ -7,5 +7,6 @@ from .norm import batch_norm, batch_norm_backward, layer_norm, layer_norm_backwa
 from .optim import adam_, rmsprop_, sgd_
 from .pool import max_pool, max_pool_gather, max_pool_input, sum_pool, sum_pool_input
 from .random import bernoulli, counters_used, normal, permutation, randint, uniform
+from .recurrent import gru, gru_backward, lstm, lstm_backward, rnn, rnn_backward
 from .reduce import argmax, argmin, log_softmax, logsumexp, max, min, softmax, sum
 from .shape import broadcast_to, concatenate, flip, getitem, matmul, pad, reshape, split, transpose

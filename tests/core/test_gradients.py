@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, reject
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 import tinyart as ta
@@ -317,6 +317,29 @@ def _kl_normal(draw: Any) -> Case:
     return ta.kl_normal, [draw(arrays(shape)) for _ in range(4)]
 
 
+def recurrent(name: str, gates: int, **settings: Any) -> None:
+    @case(f"{name} {settings}" if settings else name)
+    def draw_case(draw: Any) -> Case:
+        steps, batch, inputs, size = (draw(st.integers(low, 2)) for low in (1, 0, 0, 1))
+        lengths = draw(st.none() | st.lists(st.integers(0, steps), min_size=batch, max_size=batch))
+        how = {"lengths": lengths, "reverse": draw(st.booleans()), **settings}
+        states = [(batch, size)] * (2 if name == "lstm" else 1)
+        sizes = [(steps, batch, inputs), (inputs, gates * size), (size, gates * size),
+                 (size if gates == 1 else 4 * size,), *states]
+
+        def fn(*ts: Any) -> Any:
+            y, end = getattr(ta, name)(*ts, **how)
+            return (y, *end) if isinstance(end, tuple) else (y, end)
+
+        return fn, [draw(arrays(size)) for size in sizes]
+
+
+recurrent("rnn", 1)
+recurrent("rnn", 1, activation="relu")
+recurrent("lstm", 4)
+recurrent("gru", 3)
+
+
 LINEAR = {"neg", "sum", "mean", "reshape", "transpose", "broadcast_to", "split", "flip", "take", "gather", "matmul",
           "conv1d", "resize", "avg_pool2d", "mul", "astype"}
 KINKED = {"abs", "relu", "leaky_relu", "elu", "clip", "maximum", "minimum", "max", "min", "max_pool2d", "l1_loss"}
@@ -324,12 +347,27 @@ KINKED = {"abs", "relu", "leaky_relu", "elu", "clip", "maximum", "minimum", "max
 
 def has_kinks(name: str) -> bool:
     """Also for a case with settings, "elu {'alpha': 0.5}"."""
-    return name.split()[0] in KINKED
+    return name.split()[0] in KINKED or "relu" in name  # of a recurrent layer
 
 
-@pytest.mark.parametrize("name", CASES)
+def is_recurrent(name: str) -> bool:
+    return name.split()[0] in ("rnn", "lstm", "gru")
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if not is_recurrent(name)])
 @given(data=st.data())
 def test_gradient(name: str, data: st.DataObject) -> None:
+    gradient_of(name, data)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if is_recurrent(name)])
+@settings(max_examples=6)  # second derivatives of up to six arguments through every step: a second of time each
+@given(data=st.data())
+def test_gradient_of_recurrent(name: str, data: st.DataObject) -> None:
+    gradient_of(name, data)
+
+
+def gradient_of(name: str, data: st.DataObject) -> None:
     fn, xs = data.draw(CASES[name])
     try:
         check_grad(fn, *xs)

@@ -607,6 +607,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "resize": {"method": "nearest"}, "batch_norm": {"eps": 1e-5}, "layer_norm": {"eps": 1e-5},
     "take": {"axis": 0}, "concatenate": {"axis": 0}, "stack": {"axis": 0}, "split": {"axis": 0},
     "flatten": {"start": 0}, "pad": {"value": 0.0}, "transpose": {"axes": None}, "clip": {"low": None, "high": None},
+    "rnn": {"b": None, "h0": None, "activation": "tanh", "lengths": None, "reverse": False},
+    "lstm": {"b": None, "h0": None, "c0": None, "lengths": None, "reverse": False},
+    "gru": {"b": None, "h0": None, "lengths": None, "reverse": False},
     "softmax": {"axis": -1}, "log_softmax": {"axis": -1},
     "var": {"axis": None, "keepdims": False, "correction": 0},
     **{name: {"axis": None, "keepdims": False}

@@ -26,3 +26,4 @@ from tinyart.nn.layers import (
     Tanh,
 )
 from tinyart.nn.module import Module, Parameter
+from tinyart.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell, detached

@@ -50,6 +50,7 @@ from tinyart.ops.loss import bce_with_logits, cross_entropy, kl_normal, kl_to_st
 from tinyart.ops.matmul import matmul
 from tinyart.ops.norm import batch_norm, layer_norm
 from tinyart.ops.pool import avg_pool2d, max_pool2d
+from tinyart.ops.recurrent import gru, lstm, rnn
 from tinyart.ops.reduce import argmax, argmin, log_softmax, logsumexp, max, mean, min, softmax, sum, unbroadcast, var
 from tinyart.ops.resize import resize
 from tinyart.ops.shape import (

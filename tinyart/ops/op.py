@@ -118,8 +118,9 @@ class _Places(dict[str, tuple[str, int, str]]):
 class Fused(Op):
     """An operation with one kernel forward, one backward, and a `definition` of it in plain operations.
 
-    `backward` names what the kernel `<kernel>_backward(g, *saved)` is given; it returns one array for each
-    argument. The definition is documentation, oracle, and what is differentiated under `create_graph`.
+    `backward` names what the kernel `<kernel>_backward(g, *saved)` is given, one g for each output; it returns one
+    array for each argument. "wanted" among the names is a flag for each argument: for the others it may return None.
+    The definition is documentation, oracle, and what is differentiated under `create_graph`.
     """
 
     def __init__(self, name: str, arguments: str, *, backward: str, definition: Callable[..., Any], **how: Any):
@@ -128,19 +129,23 @@ class Fused(Op):
         self.rules = [None if free else definition for free in self.free]
 
     def to_save(self, edges: Sequence[Any]) -> Iterable[str]:
-        return [*self.arguments, *self.backward, "settings"]
+        return [*self.arguments, *(name for name in self.backward if name != "wanted"), "settings"]
 
     def pullback(self, node: Node, g: Any, wanted: list[bool], create_graph: bool) -> list[Any]:
-        values = self.restore(node)
+        values, gs = self.restore(node) | {"wanted": wanted}, [g] if self.outputs == 1 else g
         if not create_graph:
             arrays = [getattr(values[name], "array", values[name]) for name in self.backward]
-            gradients = getattr(kernels_of(g.array), self.kernel + "_backward")(g.array, *arrays)
+            kernel = getattr(kernels_of(gs[0].array), self.kernel + "_backward")
+            gradients = kernel(*[g.array for g in gs], *arrays)
             return [Variable.result(as_array(a)) if w else None for a, w in zip(gradients, wanted, strict=True)]
         # Through aliases: where one input was computed from another, that path is the tape's business, not ours.
         inputs = [_alias(values[a]) if w else values[a] for a, w in zip(self.arguments, wanted, strict=True)]
-        y = self.definition(*inputs, **values["settings"])
+        made = self.definition(*inputs, **values["settings"])
         xs = [x for x, w in zip(inputs, wanted, strict=True) if w]
-        found = iter(grad(y, xs, create_graph=True, cotangent=g))
+        if self.outputs == 1:
+            found = iter(grad(made, xs, create_graph=True, cotangent=g))
+        else:  # those outputs that depend on what is wanted, as one number
+            found = iter(grad(sum((y * g).sum() for y, g in zip(made, gs, strict=True)), xs, create_graph=True))
         return [next(found) if w else None for w in wanted]
 
 
