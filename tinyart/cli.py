@@ -116,6 +116,12 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--url", help="in place of the known mirrors")
     data.add_argument("--into", metavar="FOLDER", help="in place of the cache")
 
+    lesson = _command(commands, "lesson", _lesson, "the course: its list, or one lesson, run and read")
+    lesson.add_argument("number", nargs="?", help="such as 07; without it the list")
+    lesson.add_argument("--toy", action="store_true", help="at the size of the tests, within seconds")
+    lesson.add_argument("--no-pause", action="store_true", help="do not wait for Enter")
+    lesson.add_argument("--out", metavar="FOLDER", help="of its pictures (runs/lessons/NUMBER)")
+
     demo = _command(commands, "demo", _demo, "train on pictures drawn here, within two minutes, and show what came out")
     demo.add_argument("--out", default="tinyart-demo", metavar="FOLDER")
     return parser
@@ -386,6 +392,19 @@ def _data(arguments: Any) -> None:
             print(f"{name}  {size:,} bytes", flush=True)
 
     print(fetch(arguments.name, url=arguments.url, into=arguments.into, progress=show))
+
+
+def _lesson(arguments: Any) -> None:
+    from tinyart.lesson import lesson, lessons, read
+
+    if arguments.number is None:
+        for item in lessons():
+            print(f"{item.number}  {item.title}   ({item.time})")
+        print("Read one: tinyart lesson 01")
+    else:
+        item = lesson(arguments.number)
+        out = Path(arguments.out or Path("runs", "lessons", item.number))
+        read(item, out, toy=arguments.toy, pause=False if arguments.no_pause else None)
 
 
 def _demo(arguments: Any) -> None:

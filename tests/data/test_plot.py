@@ -104,6 +104,6 @@ def test_odd_curves_are_drawn(tmp_path, curves):
 
 @pytest.mark.parametrize("curves", [{}, {"a": []}, {"a": [(0, np.nan)], "b": [(np.nan, 0)]}])
 def test_nothing_to_draw_is_refused(tmp_path, curves):
-    with pytest.raises(ArgumentError, match="loss_plot: curves: expected a curve with a finite point"):
+    with pytest.raises(ArgumentError, match="line_plot: curves: expected a curve with a finite point"):
         loss_plot(tmp_path / "a.png", curves)
     assert not list(tmp_path.iterdir())

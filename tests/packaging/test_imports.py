@@ -23,7 +23,7 @@ LAYERS = [
     {"tensor"},
     {"nn", "optim", "random", "testing", "io"},
     {"__init__"},  # so `import tinyart` loads none of the following
-    {"models", "train", "checkpoint"},
+    {"models", "train", "checkpoint", "lesson"},
     {"cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

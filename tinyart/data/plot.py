@@ -22,18 +22,29 @@ _TOO_LARGE = 1e30
 
 
 def loss_plot(path: str | Path, curves: Mapping[str, Curve], *, xlabel: str = "step") -> None:
-    """Write `curves`, name -> [(step, value), ...], as a line plot of 800 x 420 pixels (PNG).
+    """Write `line_plot` as a PNG."""
+    picture = _plot(curves, xlabel)
+    with replacing(path) as file:
+        picture.save(file, "PNG")
+
+
+def line_plot(curves: Mapping[str, Curve], *, xlabel: str = "step") -> np.ndarray:
+    """`curves`, name -> [(x, value), ...], as lines on white, uint8 (420, 800, 3).
 
     Where a curve has more points than the plot has columns, its line is their mean, before a band that is their
     range. Values that are not finite (or above 1e30) leave a gap. Raises ArgumentError where no point is left.
     """
+    return np.asarray(_plot(curves, xlabel))
+
+
+def _plot(curves: Mapping[str, Curve], xlabel: str) -> Any:
     from PIL import Image, ImageDraw
 
     points = {name: _with_gaps(curve) for name, curve in curves.items()}
     drawn = np.concatenate([*points.values(), np.empty((0, 2))])  # (points, 2)
     drawn = drawn[~np.isnan(drawn[:, 1])]
     if not len(drawn):
-        raise ArgumentError("loss_plot", "curves", "a curve with a finite point", f"{list(curves)}")
+        raise ArgumentError("line_plot", "curves", "a curve with a finite point", f"{list(curves)}")
     (x0, x1), (y0, y1) = _range(drawn[:, 0], margin=0.0), _range(drawn[:, 1], margin=0.05)
     scale = np.array([(_RIGHT - _LEFT) / (x1 - x0), (_TOP - _BOTTOM) / (y1 - y0)])
     pixels = [(xy - (x0, y0)) * scale + (_LEFT, _BOTTOM) for xy in points.values()]  # each (points, 2)
@@ -44,8 +55,7 @@ def loss_plot(path: str | Path, curves: Mapping[str, Curve], *, xlabel: str = "s
     _draw_lines(ImageDraw.Draw(large), pixels, list(yticks))
     picture = large.reduce(_FINER)
     _draw_texts(ImageDraw.Draw(picture), list(points), xticks, yticks, xlabel)
-    with replacing(path) as file:
-        picture.save(file, "PNG")
+    return picture
 
 
 def _with_gaps(curve: Curve) -> np.ndarray:
