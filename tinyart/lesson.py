@@ -88,7 +88,7 @@ def expect(what: str, value: Any, about: float | None = None, within: float = 0.
     """
     promise = f"at least {least:g}" if most == np.inf else f"at most {most:g}"
     if about is not None:
-        least, most, promise = about - within, about + within, f"{about:.10g} ± {within:g}"
+        least, most, promise = about - within, about + within, f"{about:.10g}" + (f" ± {within:g}" if within else "")
     elif np.inf not in (-least, most):
         promise = f"{least:g} to {most:g}"
     found = Expectation(what, float(value), promise)

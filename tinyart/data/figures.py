@@ -62,6 +62,8 @@ def panels(images: Sequence[Any], captions: Sequence[str] = (), *, columns: int 
     for k, (image, text) in enumerate(zip(pixels, texts, strict=True)):
         left, top = k % columns * width, k // columns * height
         panel = Image.fromarray(image if image.shape[2] == 3 else image.repeat(3, 2))
-        canvas.paste(panel, (left + (width - panel.width) // 2, top + 8))
-        draw.text((left + width / 2, top + height - 8), text, "#2b2b33", font, anchor="mb")
+        x, y = left + (width - panel.width) // 2, top + 8
+        draw.rectangle([x - 1, y - 1, x + panel.width, y + panel.height], outline="#d5d5dd")
+        canvas.paste(panel, (x, y))
+        draw.text((left + width / 2, top + height - 12), text, "#2b2b33", font, anchor="ms")
     return np.asarray(canvas)
