@@ -4,9 +4,8 @@
 
 Skip-gram with negative sampling on words that occur at least 5 times: 64 numbers a word, window 5, 5 noise words, Adam
 3e-3, 1,024 pairs a step, frequent words thinned at t = 1e-3. 200,000 words are little for it: the vectors are judged by
-their neighbours. Beside it
-the baseline of the document: bag of words and naive Bayes (α = 1), which of the ten most frequent speakers a speech is
-of; trained on four fifths of the speeches, tested on the last fifth of each play's.
+their neighbours. Beside it the document's other baseline, a bag of words and naive Bayes (α = 1): which of the ten
+speakers with the most speeches says this one? It learns from the first four fifths of each speaker's speeches.
 It needs TINYART_DATA/tiny-shakespeare/input.txt.
 """
 

@@ -3,7 +3,7 @@
     run/checkpoint-00004680.safetensors   all that the later steps depend on; the newest two
     run/metrics.jsonl                     a line a step: {"step": 1, "epoch": 1, losses}; no times, so that it repeats
     run/loss.png                          those losses
-    run/samples/epoch-0001.png            what a model that makes pictures makes, after each epoch, of the same noise
+    run/samples/epoch-0001.png            what the model makes after each epoch, of the same noise (.mid, .txt, ..)
 """
 
 import json
@@ -54,16 +54,25 @@ class Painter(Protocol):
     def images(self, z: Any) -> np.ndarray[Any, Any]: ...
 
 
+@runtime_checkable
+class Writer(Protocol):
+    """A trainer whose model makes something else: `write_sample` writes it to files named `stem` and an ending."""
+
+    def write_sample(self, stem: Path, generator: Generator) -> None: ...
+
+
 class Run:
     """A trainer, its batches, and the folder where what comes of them is kept.
 
     config: the settings on which the result depends; a checkpoint with others is not continued. source: what else
-    to remember, such as where the data came from.
+    to remember, such as where the data came from. pace: what a batch counts as in the progress, such as 8 "pieces".
     """
 
     def __init__(self, folder: str | os.PathLike[str], trainer: Trainer, batches: Batches, *,
-                 config: Mapping[str, Any], source: Mapping[str, Any] | None = None) -> None:
+                 config: Mapping[str, Any], source: Mapping[str, Any] | None = None,
+                 pace: tuple[int, str] | None = None) -> None:
         self.folder, self.trainer, self.batches = Path(folder), trainer, batches
+        self.pace = pace or (batches.batch_size, "images")
         self.config, self.source = dict(config), dict(source or {})
 
     @property
@@ -114,17 +123,21 @@ class Run:
         return losses
 
     def _picture_epoch(self) -> None:
+        stem = self.folder / "samples" / f"epoch-{self.batches.epoch:04d}"
+        if isinstance(self.trainer, Painter | Writer):
+            stem.parent.mkdir(exist_ok=True)
         if isinstance(self.trainer, Painter):
             pictures = self.trainer.images(self.trainer.noise(SAMPLES, Generator(self.batches.seed)))
-            (self.folder / "samples").mkdir(exist_ok=True)
-            save_image(self.folder / "samples" / f"epoch-{self.batches.epoch:04d}.png", enlarged_sheet(pictures))
+            save_image(stem.with_suffix(".png"), enlarged_sheet(pictures))
+        if isinstance(self.trainer, Writer):
+            self.trainer.write_sample(stem, Generator(self.batches.seed))
         loss_plot(self.folder / "loss.png", loss_curves(self.folder))
 
     def _trim_samples(self) -> None:
-        """Remove sheets of epochs that are not done, and what a killed writer left."""
+        """Remove samples of epochs that are not done, and what a killed writer left."""
         for path in [*self.folder.glob(".*.part"), *self.folder.glob("samples/.*.part")]:
             path.unlink()
-        for path in self.folder.glob("samples/epoch-*.png"):
+        for path in self.folder.glob("samples/epoch-*"):
             if path.stem > f"epoch-{self.batches.epoch:04d}":
                 path.unlink()
 
@@ -161,7 +174,7 @@ class Run:
             pace = (time.monotonic() - begin) / (step - first)  # seconds a step
             values = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
             minutes, seconds = divmod(round(pace * (epochs * each - step)), 60)
-            speed = f"{self.batches.batch_size / pace:,.0f} images/s  {minutes}:{seconds:02d} left"
+            speed = f"{self.pace[0] / pace:,.0f} {self.pace[1]}/s  {minutes}:{seconds:02d} left"
             return f"epoch {-(-step // each)}/{epochs}  {values}  {speed}"
 
         if sys.stdout.isatty():

@@ -11,7 +11,8 @@ from tinyart.data import events_tune, parse_abc, tune_events, tunes
 from tinyart.data.abc_notation import Note, Tune
 
 LENGTHS = st.builds(Fraction, st.integers(1, 9), st.sampled_from([4, 6, 16]))
-NOTES = st.builds(Note, st.integers(0, 127), LENGTHS, st.booleans()) | st.builds(Note, st.none(), LENGTHS, st.just(False))
+RESTS = st.builds(Note, st.none(), LENGTHS, st.just(False))
+NOTES = st.builds(Note, st.integers(0, 127), LENGTHS, st.booleans()) | RESTS
 TUNES = st.builds(Tune, title=st.just("x"), meter=st.none() | st.tuples(st.integers(1, 12), st.sampled_from([2, 4, 8])),
                   tonic=st.integers(0, 11), bars=st.lists(st.lists(NOTES, min_size=1, max_size=5), max_size=5))
 
