@@ -6,10 +6,13 @@ from typing import Any
 
 from tinyart.errors import ArgumentError, FormatError
 from tinyart.models.autoencoder import Autoencoder, AutoencoderTrainer
+from tinyart.models.char_rnn import CharModel, CharTrainer
 from tinyart.models.classifier import ClassifierTrainer
 from tinyart.models.dcgan import DCGANTrainer, dcgan
 from tinyart.models.gan import GAN, GANTrainer, mlp_gan
 from tinyart.models.latent import slerp, walk
+from tinyart.models.polyphony import MusicTrainer, PolyphonicModel
+from tinyart.models.rnn import RecurrentNetwork
 from tinyart.models.vae import VAE, VAETrainer
 
 Trainers = VAETrainer | AutoencoderTrainer | GANTrainer | DCGANTrainer | ClassifierTrainer
