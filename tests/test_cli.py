@@ -321,7 +321,7 @@ WRONG_ARGUMENTS = [
     (["train", "dcgan", "--data", "art", "--size", "20", "--out", "r"],
      "dcgan: shape: expected squares of a side 16, 28, 32, 56, 64, 112, 128, 224, 256, .., got a side of 20. Fix: --"),
     (["train", "vae", "--data", "nowhere", "--out", "r"],
-     "tinyart: tinyart: --data: expected mnist, art, a folder of pictures or an .npz file, got 'nowhere'. Fix: see th"),
+     "tinyart: --data: expected mnist, art, a folder of pictures or an .npz file, got 'nowhere'. Fix: see th"),
     (["train", "vae", "--data", "art:cats", "--out", "r"],
      "--data: expected art, or art: and some of planes,circles,roses,truchet,flow,glass,sunsets,plants,glyphs,ripples"),
     (["train", "vae", "--data", ".", "--out", "r"], "image_folder: '.': expected PNG, JPEG, WEBP, BMP or GIF images"),
@@ -386,6 +386,14 @@ def test_a_full_disk_is_told_in_one_sentence(npz: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "replace", full)
     command = ["train", "vae", "--data", str(npz), "--out", str(tmp_path / "r"), *SMALL]
     assert "No space left on device" in refused(command, capsys)
+
+
+def test_a_folder_that_cannot_be_written_is_named_by_the_name_that_was_given(run_folder: Path, tmp_path: Path,
+                                                                           capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert "'/proc/s.png'" in refused(["sample", str(run_folder), "--out", "/proc/s.png"], capsys)
+    below = str(tmp_path / "file" / "s.png")
+    assert f"'{tmp_path / 'file'}'" in refused(["sample", str(run_folder), "--out", below], capsys)
 
 
 def test_ctrl_c_gives_130(npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from tinyart import __version__
 from tinyart.errors import ArgumentError, TinyartError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         print("tinyart: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
     except (TinyartError, OSError, MemoryError) as error:
-        sentence = " ".join(str(error).split()) or "not enough memory"
+        sentence = " ".join(str(error).split()).removeprefix("tinyart: ") or "not enough memory"
         print(f"tinyart: {sentence}", file=sys.stderr)
         return 2
     return 0
@@ -62,14 +63,15 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="tinyart", description="Train generative models on pictures, and look at what they make.",
                      allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"tinyart {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     train = _command(commands, "train", _train, "train a model, or go on with the run found in --out")
     train.add_argument("model", choices=MODELS)
     train.add_argument("--data", required=True, help="mnist, art or art:FAMILY,.. (drawn here), a folder, or an .npz")
     train.add_argument("--out", required=True, metavar="RUN", help="the run's folder")
-    train.add_argument("--epochs", type=_count, default=10, help="in all, those of a continued run included")
-    train.add_argument("--batch", type=_count, default=128)
+    train.add_argument("--epochs", type=_count, default=10, help="in all, those of a continued run included (10)")
+    train.add_argument("--batch", type=_count, default=128, help="pictures a step (128)")
     train.add_argument("--lr", type=_rate, help="Adam's learning rate (0.001; gan and dcgan 0.0002)")
     train.add_argument("--latent", type=_count, help="dimensions of z (20; gan and dcgan 100)")
     train.add_argument("--hidden", type=_widths, help="widths of dense layers, such as 512,256 (400; gan 1024,1024)")
@@ -79,21 +81,21 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--width", type=_count, help="dcgan: channels of its largest maps (64)")
     train.add_argument("--dropout", type=_share, help="gan: of the discriminator's units (0.3)")
     train.add_argument("--network", choices=NETWORKS, help="classifier (lenet)")
-    train.add_argument("--seed", type=_seed, default=0)
+    train.add_argument("--seed", type=_seed, default=0, help="of weights, order and noise (0)")
     train.add_argument("--size", type=_count, help=f"pictures are cropped and resized to it ({FOLDER_SIZE})")
     train.add_argument("--new", action="store_true", help="start afresh where RUN holds a run")
 
     sample = _command(commands, "sample", _sample, "a sheet of new pictures")
     sample.add_argument("run")
     sample.add_argument("--out", required=True, metavar="SHEET.png")
-    sample.add_argument("-n", type=_count, default=64, help="pictures")
-    sample.add_argument("--seed", type=_seed, default=0)
+    sample.add_argument("-n", type=_count, default=64, help="pictures (64)")
+    sample.add_argument("--seed", type=_seed, default=0, help="another one gives other pictures (0)")
 
     reconstruct = _command(commands, "reconstruct", _reconstruct, "pictures, and below each what the model keeps of it")
     reconstruct.add_argument("run")
     reconstruct.add_argument("--out", required=True, metavar="SHEET.png")
     reconstruct.add_argument("--data", help="other pictures than those that it was trained on")
-    reconstruct.add_argument("-n", type=_count, default=32, help="pictures")
+    reconstruct.add_argument("-n", type=_count, default=32, help="pictures (32)")
 
     evaluate = _command(commands, "evaluate", _evaluate, "how good a classifier or a VAE is, on the test set of MNIST")
     evaluate.add_argument("run")
@@ -102,10 +104,10 @@ def _parser() -> argparse.ArgumentParser:
     interpolate = _command(commands, "interpolate", _interpolate, "an animation that goes from picture to picture")
     interpolate.add_argument("run")
     interpolate.add_argument("--out", required=True, metavar="X.gif", help="or .webp or .png")
-    interpolate.add_argument("-n", type=_count, default=16, help="pictures side by side")
-    interpolate.add_argument("--stops", type=_count, default=5, help="places that each goes through")
-    interpolate.add_argument("--frames", type=_count, default=12, help="from one place to the next")
-    interpolate.add_argument("--seed", type=_seed, default=0)
+    interpolate.add_argument("-n", type=_count, default=16, help="pictures side by side (16)")
+    interpolate.add_argument("--stops", type=_count, default=5, help="places that each goes through (5)")
+    interpolate.add_argument("--frames", type=_count, default=12, help="from one place to the next (12)")
+    interpolate.add_argument("--seed", type=_seed, default=0, help="another one gives other places (0)")
 
     info = _command(commands, "info", _info, "what a run is and how far it came")
     info.add_argument("run")
@@ -123,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     lesson.add_argument("--out", metavar="FOLDER", help="of its pictures (runs/lessons/NUMBER)")
 
     demo = _command(commands, "demo", _demo, "train on pictures drawn here, within two minutes, and show what came out")
-    demo.add_argument("--out", default="tinyart-demo", metavar="FOLDER")
+    demo.add_argument("--out", default="tinyart-demo", metavar="FOLDER", help="where the run goes (tinyart-demo)")
     return parser
 
 
@@ -229,7 +231,7 @@ def _pictures(data: str, size: int | None, *, drawn: int | None = None, split: A
     elif data.partition(":")[0] == "art":
         images, classes = _art(data.partition(":")[2], size or ART_SIZE, drawn or ART_PICTURES)
     elif os.path.isdir(data):
-        images, report = readers.image_folder(data, size=size or FOLDER_SIZE)
+        images, report = readers.image_folder(data, size=size or FOLDER_SIZE, progress=_show_reading)
         print(report, flush=True)
         classes = [path.relative_to(data).parts[0] for path in report.paths]
     elif os.path.isfile(data) and data.endswith(".npz"):
@@ -247,6 +249,11 @@ def _pictures(data: str, size: int | None, *, drawn: int | None = None, split: A
     if labelled:
         found.labels, found.names = _numbered(data, classes, len(images))
     return found
+
+
+def _show_reading(done: int, files: int) -> None:
+    if done % 1000 == 0:
+        print(f"{done:,} of {files:,} files read", flush=True)
 
 
 def _numbered(data: str, classes: Any, rows: int) -> tuple["ndarray", list[str]]:

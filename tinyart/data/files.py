@@ -34,7 +34,11 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     path = Path(path)
     temporary = path.with_name(f".{os.urandom(8).hex()}.part")
     try:
-        with open(temporary, "xb") as file:
+        opened = open(temporary, "xb")  # noqa: SIM115  (it is closed below)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error  # the name that the caller knows
+    try:
+        with opened as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

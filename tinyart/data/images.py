@@ -104,6 +104,8 @@ def _check_size(path: str | Path, file: IO[bytes], max_pixels: int) -> None:
     most = 8 * max_pixels + (1 << 20)  # 16-bit RGBA, uncompressed, and a header: some decoders read the whole file
     if (count := os.fstat(file.fileno()).st_size) > most:
         raise FormatError("read_image", shown(path), f"a file of at most {most} bytes", f"{count}")
+    if count == 0:
+        raise FormatError("read_image", shown(path), f"a {_names()} image", "an empty file")
     try:
         image = Image.open(file, formats=FORMATS)
     except UnidentifiedImageError as error:
