@@ -119,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--into", metavar="FOLDER", help="in place of the cache")
 
     lesson = _command(commands, "lesson", _lesson, "the course: its list, or one lesson, run and read")
-    lesson.add_argument("number", nargs="?", help="such as 07; without it the list")
+    lesson.add_argument("number", nargs="?", help="such as 07, or the name of a slip; without it the list")
     lesson.add_argument("--toy", action="store_true", help="at the size of the tests, within seconds")
     lesson.add_argument("--no-pause", action="store_true", help="do not wait for Enter")
     lesson.add_argument("--out", metavar="FOLDER", help="of its pictures (runs/lessons/NUMBER)")
@@ -402,15 +402,18 @@ def _data(arguments: Any) -> None:
 
 
 def _lesson(arguments: Any) -> None:
-    from tinyart.lesson import lesson, lessons, read
+    from tinyart.lesson import lesson, lessons, read, slips
 
     if arguments.number is None:
         for item in lessons():
             print(f"{item.number}  {item.title}   ({item.time})")
-        print("Read one: tinyart lesson 01")
+        print("\nThe documents' slips, each run, and put right:")
+        for item in slips():
+            print(f"{item.path.stem:40} {item.title}")
+        print("\nRead one: tinyart lesson 01")
     else:
         item = lesson(arguments.number)
-        out = Path(arguments.out or Path("runs", "lessons", item.number))
+        out = Path(arguments.out or Path("runs", "lessons", arguments.number))
         read(item, out, toy=arguments.toy, pause=False if arguments.no_pause else None)
 
 

@@ -168,7 +168,7 @@ class Lesson:
 
     @property
     def title(self) -> str:
-        return self.cells[0].text.partition("\n")[0].lstrip("# ").removeprefix(self.number).strip()
+        return self.cells[0].text.partition("\n")[0].lstrip("# ").removeprefix(self.number).lstrip()
 
     @property
     def time(self) -> str:
@@ -190,12 +190,18 @@ def lessons() -> list[Lesson]:
     return found
 
 
-def lesson(number: str) -> Lesson:
-    """"7" or "07" -> the lesson. Errors: `ArgumentError`."""
-    known = {item.number: item for item in lessons()}
-    if number.zfill(2) not in known:
-        raise ArgumentError("lesson", "number", f"one of {', '.join(known)}", repr(number))
-    return known[number.zfill(2)]
+def slips() -> list[Lesson]:
+    """The documents' slips, each a short lesson of its own: what is written, how it fails, what is right."""
+    return [Lesson(path) for path in sorted((FOLDER / "slips").glob("*.py"))]
+
+
+def lesson(name: str) -> Lesson:
+    """"7" or "07" -> the lesson; the name of a slip -> the slip. Errors: `ArgumentError`."""
+    known = {item.number: item for item in lessons()} | {item.path.stem: item for item in slips()}
+    item = known.get(name.zfill(2))
+    if item is None:
+        raise ArgumentError("lesson", "number", f"one of {', '.join(known)}", repr(name))
+    return item
 
 
 def cells(source: str) -> list[Cell]:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tinyart.lesson import FOLDER, Lesson, lessons, run
+from tinyart.lesson import FOLDER, Lesson, lessons, run, slips
 
 LESSONS = {item.path.stem: item for item in lessons()}
+SLIPS = {item.path.stem: item for item in slips()}
 
 
 @pytest.mark.parametrize("name", LESSONS)
@@ -17,6 +18,16 @@ def test_lesson(name: str, tmp_path: Path) -> None:
     assert session.expectations
     assert session.pictures
     assert [path.suffix for path in session.pictures] == [".png"] * len(session.pictures)
+
+
+@pytest.mark.parametrize("name", SLIPS)
+def test_slip(name: str, tmp_path: Path) -> None:
+    """The document's version fails as the slip says, and the right one stands beside it."""
+    said = " ".join(found.what for found in run(SLIPS[name].path, tmp_path, toy=True).expectations)
+    assert name.startswith("doc1_doc3") or "document" in said
+    first = SLIPS[name].cells[0].text
+    assert re.match(r"# Document \d", first)
+    assert "\n    " in first, "the formula, as an indented block"
 
 
 @pytest.mark.parametrize("name", LESSONS)

@@ -112,7 +112,8 @@ def test_the_command_lists_the_course(capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["lesson"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("01  A tape in sixty lines   (")
-    assert len(lines) == len(lesson.lessons()) + 1
+    assert lines[-1] == "Read one: tinyart lesson 01"
+    assert sum(line.startswith("doc") for line in lines) == len(lesson.slips()) >= 16
 
 
 def test_the_command_reads_a_lesson(
@@ -127,6 +128,11 @@ def test_the_command_reads_a_lesson(
     places = [said.index(part) for part in parts]
     assert places == sorted(places)
     assert (out / "white.png").is_file()
+
+
+def test_a_slip_is_read_by_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lesson", "doc3_unbalanced_bracket", "--out", str(tmp_path)]) == 0
+    assert "document: brackets that do not close: 1   (expected: 1)" in capsys.readouterr().out
 
 
 def test_numbers_that_are_no_lesson(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
