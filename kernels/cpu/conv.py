@@ -1,47 +1,76 @@
-"""Convolution as implicit matrix products on the register tile of tile.py: float32, channels last.
+"""Convolution as implicit matrix products on the register tiles of tile.py: float32, channels last.
 
-All rows of a tile have the same taps inside the image: they are neighbouring pixels away from the border, or one pixel
-of many images. What lies in the padding is never multiplied. The sum runs over the taps and channels where they lie in
-memory. `conv` and `conv_input` are both
+    y[n, i, j, :] = Σ over taps of source[n, row, column, :] · weights[tap]                     conv, conv_input
+    w[a, b, c, :] = Σ over pixels of x[n, i·s + a·d - p, j·s + b·d - p, c] · g[n, i, j, :]       conv_weight
 
-    y[n, i, j, :] = Σ over taps of source[n, row, column, :] · weights[tap]
+No column matrix, no multiplication by padding. The pixels of y fall into classes with the same taps inside the image:
+the interior, each border, each corner, and for `conv_input` with stride s each residue modulo s, whose taps stand side
+by side once the weights are reordered, so that a transposed convolution multiplies no zeros. The rows of a product are
+the pixels of one class, of all images, and its inner sum runs over taps and channels where they lie in memory.
 
-with another plan, worked out here for each axis: where the first tap of pixel i reads, how many taps there are, and
-which is the first. For `conv_input` with stride s the taps of pixel i are those of its residue modulo s: a transposed
-convolution multiplies no zeros. `conv_weight` sums over the pixels instead, tap by tap, with channels as rows.
+Blocking: the weights are packed once into panels of COLUMNS columns. A task is _ROWS_AT_ONCE pixels of a class; for
+_DEPTH of the inner sum at a time, their part of the source (200 kB) stays in the second-level cache while panel after
+panel passes, each for 16 tiles: the weights come in at 64 bytes for 1,152 multiply-adds of 8 lanes on AVX2, and the
+sums leave their registers once in _DEPTH steps.
 
-Bytes: the weights are packed once, in columns of the tile's width, and a panel of them (KH·KW·C·128 bytes) stays in the
-second-level cache while each pixel's tile streams it at 128 bytes per 24 vector multiply-adds.
+conv_weight: a task takes some images, a few at a time, turns them so that neighbours along a row, image by image, are
+next to each other (the inner sum), and packs g into panels. Its rows are the channels of one tap or, where those are
+few, all taps and channels of a class. Partial sums of fixed parts of the images are added up at the end in order.
+
+Counts: 2·KH·KW·C/groups·O operations an output pixel; x, y and g move once from memory, packing costs about one
+operation an element of x, of which KH·KW/s²·O/groups are made. A 1×1 convolution is one product of matrices.
 """
 
 import math
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
-import numba
 import numpy as np
 
 from ..reference.conv import Array, Padding, Pair, output_size
 from ..reference.conv import conv as reference_conv
 from ..reference.conv import conv_input as reference_conv_input
 from ..reference.conv import conv_weight as reference_conv_weight
-from .threads import compiled, compiled_parallel, run
-from .tile import COLUMNS, ROWS, narrow_four, narrow_full, narrow_one, wide_four, wide_full, wide_one
+from .threads import compiled, share
+from .tile import (
+    CHANNEL_ROWS,
+    CHANNELS,
+    CHANNELS_FULL,
+    CHANNELS_PART,
+    COLUMNS,
+    DISABLE_JIT,
+    DOT_ONE,
+    DOT_ROWS,
+    FEW,
+    FULL,
+    HALF,
+    LANES,
+    ROWS,
+    SHORT,
+    TILE,
+    call,
+)
 
-_NARROW = 4  # columns of the narrow tile, for images of few channels
-_PARALLEL_FROM = 1 << 21  # multiply-adds: 40 µs on one core
+_ROWS_AT_ONCE = 16 * ROWS
+_DEPTH = 512
+_SPARE = max(ROWS, CHANNEL_ROWS, *DOT_ROWS)  # rows that fill the last tile
+_BLOCK = 1 << 22  # multiply-adds that are worth a thread: 90 µs
+_OUTER, _DOT, _CHANNELS = range(3)
 
 
 def conv(x: Array, w: Array, *, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Array:
-    """As the reference, which serves other dtypes and layouts, and batches too small to fill a tile."""
+    """As the reference, which serves other dtypes."""
     if not _fits(x, w):
         return reference_conv(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    x, w = _plain(x), _plain(w)
+    if _is_product(w.shape[:2], stride, padding, groups):
+        return (x.reshape(-1, x.shape[3]) @ w[0, 0]).reshape(*x.shape[:3], w.shape[3])
     out = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
     y = np.empty((x.shape[0], *out, w.shape[3]), np.float32)
-    plans = [
-        _reading(n, m, k, s, p[0], d)
-        for n, m, k, s, p, d in zip(x.shape[1:3], out, w.shape[:2], stride, padding, dilation, strict=True)
-    ]
-    _apply(x, w, y, plans, groups, (*dilation, 1, stride[1]), False)
+    if y.size:
+        plan = _gather_plan(x.shape, w.shape, y.shape, stride, padding, dilation, groups, False)
+        _apply(x, w, y, plan)
     return y
 
 
@@ -52,14 +81,12 @@ def conv_input(
     if not _fits(g, w):
         return reference_conv_input(g, w, size=size, stride=stride, padding=padding, dilation=dilation,
                                     groups=groups)  # fmt: skip
+    g, w = _plain(g), _plain(w)
+    if _is_product(w.shape[:2], stride, padding, groups):
+        return (g.reshape(-1, g.shape[3]) @ w[0, 0].T).reshape(*g.shape[:3], w.shape[2])
     x = np.empty((g.shape[0], *size, w.shape[2] * groups), np.float32)
-    plans, orders, steps = [], [], []
-    for n, m, k, s, p, d in zip(g.shape[1:3], size, w.shape[:2], stride, padding, dilation, strict=True):
-        plan, order, step = _spreading(n, m, k, s, p[0], d)
-        plans.append(plan)
-        orders.append(order)
-        steps.append(step)
-    _apply(g, w[np.ix_(*orders)], x, plans, groups, (*steps, stride[1], 1), True)
+    if x.size:
+        _apply(g, w, x, _gather_plan(g.shape, w.shape, x.shape, stride, padding, dilation, groups, True))
     return x
 
 
@@ -70,242 +97,436 @@ def conv_weight(
     if not _fits(x, g):
         return reference_conv_weight(x, g, size=size, stride=stride, padding=padding, dilation=dilation,
                                      groups=groups)  # fmt: skip
-    w = np.empty((*size, x.shape[3] // groups, g.shape[3]), np.float32)
-    plans = [
-        _pairing(n, m, k, s, p[0], d)
-        for n, m, k, s, p, d in zip(x.shape[1:3], g.shape[1:3], size, stride, padding, dilation, strict=True)
-    ]
-    work = g.size * w.size // max(1, g.shape[3])
-    narrow = g.shape[3] // groups <= _NARROW
-    run(_weight, _weight_parallel, work >= _PARALLEL_FROM, x, g, w, *plans, *stride, groups, narrow)
-    return w
+    x, g = _plain(x), _plain(g)
+    shape = (*size, x.shape[3] // groups, g.shape[3])
+    if _is_product(size, stride, padding, groups):
+        return (x.reshape(-1, x.shape[3]).T @ g.reshape(-1, g.shape[3])).reshape(shape)
+    geometry, jobs, tasks, parts, work = _weight_plan(x.shape, g.shape, shape, stride, padding, dilation, groups)
+    sums = np.zeros((parts, math.prod(shape)), np.float32)
+    share(_weight, len(tasks), _worth(len(tasks), work), x, g, sums, geometry, jobs, tasks, TILE)
+    return (sums[0] if parts == 1 else sums.sum(axis=0)).reshape(shape)
 
 
 def _fits(*arrays: Array) -> bool:
-    """float32 in C order, not empty, and enough images for the rows of a tile."""
-    plain = all(a.dtype == np.float32 and a.flags.carray and a.size for a in arrays)
-    return plain and arrays[0].shape[0] >= 4
+    """float32, not empty, and compiled: the tiles are no Python."""
+    return all(a.dtype == np.float32 and a.size for a in arrays) and not DISABLE_JIT
 
 
-def _reading(size: int, out: int, kernel: int, stride: int, before: int, dilation: int) -> Array:
-    """Pixel i reads i·stride + k·dilation - before for its taps k: (out, 3) of first pixel, first tap, taps."""
+def _plain(a: Array) -> Array:
+    """C order, aligned; and writable, for which Numba would compile another form."""
+    return a if a.flags.carray else a.copy()
+
+
+def _is_product(kernel: Pair, stride: Pair, padding: Padding, groups: int) -> bool:
+    return (*kernel, *stride, groups) == (1, 1, 1, 1, 1) and not any(map(any, padding))
+
+
+@lru_cache(128)
+def _gather_plan(source: Any, w: Any, y: Any, stride: Pair, padding: Padding, dilation: Pair, groups: int,
+                 transposed: bool) -> Any:  # fmt: skip
+    """What the compiled code needs to know of a geometry. Shapes are those of the arrays."""
+    axes = [
+        (_spreading if transposed else _reading)(n, m, k, s, p[0], d)
+        for n, m, k, s, p, d in zip(source[1:3], y[1:3], w[:2], stride, padding, dilation, strict=True)
+    ]
+    (down, down_order, step_down), (across, across_order, step_across) = axes
+    order = (down_order[:, None] * w[1] + across_order).ravel()
+    (rows, row_classes), (columns, column_classes) = _classes(down), _classes(across)
+    tasks, work = [], 0
+    for d, (_, height, _, taps_down) in enumerate(row_classes):
+        for a, (_, width, _, taps_across) in enumerate(column_classes):
+            first = np.arange(0, y[0] * height * width, _ROWS_AT_ONCE)
+            count = np.minimum(y[0] * height * width - first, _ROWS_AT_ONCE)
+            after = first * 1000 // (y[0] * height * width)  # thousandths of the images before it
+            work += y[0] * height * width * taps_down * taps_across
+            tasks.append(np.stack([np.full_like(first, d), np.full_like(first, a), first, count, after], axis=1))
+    inner, width = source[3] // groups, y[3] // groups
+    kind = _DOT if width <= len(DOT_ROWS) else _OUTER
+    if inner == width == 1 and groups >= LANES:
+        kind = _CHANNELS
+    panels = width // COLUMNS * COLUMNS
+    padded = width if kind != _OUTER else panels + _panel_width(width - panels)
+    geometry = np.array([kind, groups, inner, width, *source[1:], *y[1:], *w[:2], step_down, step_across, transposed,
+                         padded])  # fmt: skip
+    dealt = np.concatenate(tasks)  # in the order of the images, so that neighbours meet in the caches
+    dealt = dealt[np.argsort(dealt[:, 4], kind="stable")]
+    packing = order.size * (1 if kind == _CHANNELS else groups * (width if kind == _DOT else -(-width // COLUMNS)))
+    return (geometry, order, packing, groups * inner * padded * order.size, dealt,
+            (rows, row_classes, columns, column_classes), work * inner * y[3])  # fmt: skip
+
+
+def _apply(source: Array, w: Array, y: Array, plan: Any) -> None:
+    geometry, order, packing, size, tasks, tables, work = plan
+    packed = np.empty(size, np.float32)
+    share(_pack, packing, _worth(packing, 64 * size), w, packed, geometry, order)
+    share(_gather, len(tasks), _worth(len(tasks), work), source, packed, y, geometry, *tables, tasks, TILE)
+
+
+def _worth(tasks: int, work: int) -> int:
+    """How many of the tasks, which are `work` multiply-adds together, are worth a thread."""
+    return max(1, tasks * _BLOCK // max(1, work))
+
+
+def _reading(size: int, out: int, kernel: int, stride: int, before: int, dilation: int) -> tuple[Array, Array, int]:
+    """Pixel i reads i·stride + k·dilation - before for its taps k.
+
+    (out, 3) of first pixel, first tap, taps; the order of the taps; the step in pixels from one tap to the next.
+    """
     start = np.arange(out) * stride - before
     first = np.maximum(0, -(start // dilation))  # the smallest tap inside
     end = np.minimum(kernel, (size - 1 - start) // dilation + 1)
-    return np.stack([start + first * dilation, first, np.maximum(0, end - first)], axis=1)
+    return (np.stack([start + first * dilation, first, np.maximum(0, end - first)], axis=1), np.arange(kernel),
+            dilation)  # fmt: skip
 
 
 def _spreading(size: int, out: int, kernel: int, stride: int, before: int, dilation: int) -> tuple[Array, Array, int]:
     """The taps k that reach pixel i read pixel (i + before - k·dilation)/stride of g, where that is whole and inside.
 
     They are every `period`-th tap. Sorted by residue and descending within it, a pixel's taps stand together and read
-    pixels `step` apart: (out, 3) of first pixel, first place in that order, taps; the order; the step.
+    pixels `step` apart. As `_reading`, with places in that order for taps.
     """
     common = math.gcd(stride, dilation)
     period, step = stride // common, dilation // common
     order = sorted(range(kernel), key=lambda k: (k % period, -k))
-    place = {k: i for i, k in enumerate(order)}
     plan = np.zeros((out, 3), np.int64)
     for i in range(out):
-        taps = [k for k in order if (i + before - k * dilation) % stride == 0
-                and 0 <= (i + before - k * dilation) // stride < size]  # fmt: skip
-        if taps:
-            plan[i] = (i + before - taps[0] * dilation) // stride, place[taps[0]], len(taps)
+        places = [q for q, k in enumerate(order) if (i + before - k * dilation) % stride == 0
+                  and 0 <= (i + before - k * dilation) // stride < size]  # fmt: skip
+        if places:
+            plan[i] = (i + before - order[places[0]] * dilation) // stride, places[0], len(places)
     return plan, np.array(order), step
 
 
-def _pairing(size: int, out: int, kernel: int, stride: int, before: int, dilation: int) -> Array:
-    """Tap k pairs pixel i of y with i·stride + k·dilation - before of x: (kernel, 3) of first pixels of x, y, count."""
-    start = np.arange(kernel) * dilation - before
-    first = np.maximum(0, -(start // stride))
-    end = np.minimum(out, (size - 1 - start) // stride + 1)
-    return np.stack([start + first * stride, first, np.maximum(0, end - first)], axis=1)
+def _classes(plan: Array) -> tuple[Array, Array]:
+    """The pixels of y and of the source, class after class (out, 2); each class's start there, size, tap, taps."""
+    found, which, count = np.unique(plan[:, 1:], axis=0, return_inverse=True, return_counts=True)
+    order = np.argsort(which.ravel(), kind="stable")
+    return (np.stack([order, plan[order, 0]], axis=1),
+            np.column_stack([np.cumsum(count) - count, count, found]))  # fmt: skip
 
 
-def _in_groups(across: Array, period: int, between: int) -> tuple[Array, Array]:
-    """Where ROWS pixels, `period` apart, have the same taps and read pixels `between` apart: (first ones, the rest)."""
-    firsts: list[int] = []
-    lone: list[int] = []
-    for residue in range(period):
-        pixels = list(range(residue, len(across), period))
-        while pixels:
-            some = across[pixels[:ROWS]]
-            even = len(some) == ROWS and (some[:, 1:] == some[0, 1:]).all() and (np.diff(some[:, 0]) == between).all()
-            (firsts if even else lone).append(pixels[0])
-            del pixels[: ROWS if even else 1]
-    return np.array(firsts, np.int64), np.array(lone, np.int64)
+@lru_cache(128)
+def _weight_plan(x: Any, g: Any, w: Any, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Any:
+    """Jobs: pixels i0 to i1, j0 to j1 of g, taps a0 to a1, b0 to b1. Tasks: a part's images, its number, columns."""
+    (top, _), (left, _) = padding
+    inner, width = w[2], g[3] // groups
+    axes = list(zip(x[1:3], g[1:3], w[:2], stride, (top, left), dilation, strict=True))
+    by_channel = inner == width == 1 and groups >= LANES
+    if inner >= ROWS:  # the channels of a tap fill the tile
+        pairs = [[(i, i + n, k, k + 1) for k, (i, n) in enumerate(_pairing(*axis)) if n] for axis in axes]
+    else:
+        pairs = [[(np.min(rows[s : s + n, 0]), np.max(rows[s : s + n, 0]) + 1, tap, tap + taps)
+                  for s, n, tap, taps in classes if taps]
+                 for rows, classes in (_classes(_reading(*axis)[0]) for axis in axes)]  # fmt: skip
+    jobs = [(i0, i1, j0, j1, a0, a1, b0, b1) for i0, i1, a0, a1 in pairs[0] for j0, j1, b0, b1 in pairs[1]]
+    work = x[0] * inner * g[3] * sum((i1 - i0) * (j1 - j0) * (a1 - a0) * (b1 - b0)
+                                     for i0, i1, j0, j1, a0, a1, b0, b1 in jobs)  # fmt: skip
+    pixels = g[1] * g[2]
+    if by_channel:
+        some = 1
+    else:  # images at a time: 400 kB of them, and more where the inner sum would be short
+        some = max(1, min(x[0], max(100_000 // (math.prod(x[1:]) + math.prod(g[1:])), -(-_DEPTH // pixels))))
+    blocks = -(-x[0] // some)
+    parts = max(1, min(blocks, 16, (1 << 22) // math.prod(w)))
+    panels = 1 if by_channel else -(-width // COLUMNS)
+    shares = min(panels, -(-16 // parts))
+    edges = [min(x[0], some * (blocks * p // parts)) for p in range(parts + 1)]
+    cuts = [min(width, COLUMNS * (panels * q // shares)) for q in range(shares + 1)]
+    if by_channel:
+        cuts = [0, width]
+    tasks = [(n0, n1, p, t0, t1) for p, (n0, n1) in enumerate(pairwise(edges))
+             for t0, t1 in pairwise(cuts)]  # fmt: skip
+    depth = (_DEPTH if inner >= ROWS else 4 * _DEPTH) // (g[2] * some)
+    geometry = np.array([by_channel, groups, inner, width, *x[1:], *g[1:], *w[:2], *stride, top, left, *dilation, some,
+                         max(1, depth)])  # fmt: skip
+    return geometry, np.array(jobs, np.int64).reshape(-1, 8), np.array(tasks), parts, work
 
 
-def _apply(x: Array, w: Array, y: Array, plans: Any, groups: int, how: Any, transposed: bool) -> None:
-    """`how`: pixels from one tap to the next, down and across; columns of y with the same taps, of x between them."""
-    columns = y.shape[3] // groups
-    narrow = columns <= _NARROW
-    width = _NARROW if narrow else COLUMNS
-    inner = x.shape[3] // groups
-    packed = np.empty((groups, -(-columns // width), w.shape[0], w.shape[1], inner, width), np.float32)
-    work = y.size * w.shape[0] * w.shape[1] * inner
-    run(_pack, _pack_parallel, w.size > 1 << 16, w, packed, columns, transposed)
-    run(_gather, _gather_parallel, work >= _PARALLEL_FROM, x, packed, y, *plans, *_in_groups(plans[1], *how[2:]), how,
-        columns, narrow)  # fmt: skip
-
-
-@compiled
-def _pack_tap(w: Array, packed: Array, columns: int, transposed: bool, a: int, b: int) -> None:
-    groups, tiles, _, _, inner, width = packed.shape
-    for q in range(groups):
-        for t in range(tiles):
-            for k in range(inner):
-                for n in range(min(width, columns - t * width)):
-                    c = t * width + n
-                    packed[q, t, a, b, k, n] = w[a, b, c, q * inner + k] if transposed else w[a, b, k, q * columns + c]
-
-
-@compiled
-def _pack(w: Array, packed: Array, columns: int, transposed: bool) -> None:
-    """(KH, KW, K, groups·columns) -> (groups, tiles, KH, KW, K, width); transposed from (KH, KW, columns, groups·K)."""
-    for tap in range(w.shape[0] * w.shape[1]):
-        _pack_tap(w, packed, columns, transposed, tap // w.shape[1], tap % w.shape[1])
-
-
-@compiled_parallel
-def _pack_parallel(w: Array, packed: Array, columns: int, transposed: bool) -> None:
-    for tap in numba.prange(w.shape[0] * w.shape[1]):
-        _pack_tap(w, packed, columns, transposed, tap // w.shape[1], tap % w.shape[1])
+def _pairing(size: int, out: int, kernel: int, stride: int, before: int, dilation: int) -> list[tuple[int, int]]:
+    """The first pixel of y that tap k pairs with one of x inside, and how many there are."""
+    offsets = [k * dilation - before for k in range(kernel)]
+    firsts = [max(0, -(offset // stride)) for offset in offsets]
+    return [(first, max(0, min(out, (size - 1 - offset) // stride + 1) - first))
+            for first, offset in zip(firsts, offsets, strict=True)]  # fmt: skip
 
 
 @compiled
-def _tiles(rows: int, narrow: bool, a: int, am: int, a3: int, a2: int, b: int, b3: int, b2: int, b1: int, c: int,
-           cm: int, columns: int, k3: int, k2: int, k: int) -> None:  # fmt: skip
-    """The tile on any number of rows: as many full tiles as there are, then by four, then one by one."""
-    m = 0
-    while m < rows:
-        now = ROWS if rows - m >= ROWS else 4 if rows - m >= 4 else 1
-        a_m, c_m = a + 4 * m * am, c + 4 * m * cm
-        if narrow:
-            if now == ROWS:
-                narrow_full(a_m, am, a3, a2, 1, b, b3, b2, b1, c_m, cm, columns, k3, k2, k, 0)
-            elif now == 4:
-                narrow_four(a_m, am, a3, a2, 1, b, b3, b2, b1, c_m, cm, columns, k3, k2, k, 0)
-            else:
-                narrow_one(a_m, am, a3, a2, 1, b, b3, b2, b1, c_m, cm, columns, k3, k2, k, 0)
-        elif now == ROWS:
-            wide_full(a_m, am, a3, a2, 1, b, b3, b2, b1, c_m, cm, columns, k3, k2, k, 0)
-        elif now == 4:
-            wide_four(a_m, am, a3, a2, 1, b, b3, b2, b1, c_m, cm, columns, k3, k2, k, 0)
-        else:
-            wide_one(a_m, am, a3, a2, 1, b, b3, b2, b1, c_m, cm, columns, k3, k2, k, 0)
-        m += now
+def _panel_width(columns: int) -> int:
+    """What a panel that holds `columns` columns is padded to."""
+    return 0 if columns <= 0 else LANES if columns <= LANES else COLUMNS
 
 
 @compiled
-def _gather_row(x: Array, packed: Array, y: Array, down: Array, across: Array, groups: Array, lone: Array, how: Any,
-                columns: int, narrow: bool, panel: int, i: int) -> None:  # fmt: skip
-    """Row i of y, all images, one panel of columns."""
-    step_down, step_across, period, between = how
-    images, height, width, channels = x.shape
-    rows_out, columns_out, channels_out = y.shape[1:]
-    tiles, kernel_down, kernel_across, inner, lanes = packed.shape[1:]
-    group, tile = panel // tiles, panel % tiles
-    first = group * columns + tile * lanes
-    count = min(lanes, columns - tile * lanes)
-    row, tap_down, taps_down = down[i]
-    image, image_out = height * width * channels, rows_out * columns_out * channels_out
-    a3, a2, b3, b2 = step_down * width * channels, step_across * channels, kernel_across * inner * lanes, inner * lanes
-    for place in range(len(groups) + len(lone)):
-        j = groups[place] if place < len(groups) else lone[place - len(groups)]
-        column, tap_across, taps_across = across[j]
-        if taps_down * taps_across == 0:
-            for n in range(images):
-                for m in range(ROWS if place < len(groups) else 1):
-                    for c in range(count):
-                        y[n, i, j + m * period, first + c] = 0
-            continue
-        a = x.ctypes.data + 4 * ((row * width + column) * channels + group * inner)
-        b = packed.ctypes.data + 4 * ((panel * kernel_down + tap_down) * kernel_across + tap_across) * inner * lanes
-        c = y.ctypes.data + 4 * ((i * columns_out + j) * channels_out + first)
-        k2, k = taps_across, inner
-        if step_across == 1 and inner == channels:  # neighbouring taps read one stretch of memory
-            k2, k = 1, taps_across * inner
-        if place < len(groups):
-            for n in range(images):
-                _tiles(ROWS, narrow, a + 4 * n * image, between * channels, a3, a2, b, b3, b2, lanes,
-                       c + 4 * n * image_out, period * channels_out, count, taps_down, k2, k)
-        else:
-            _tiles(images, narrow, a, image, a3, a2, b, b3, b2, lanes, c, image_out, count, taps_down, k2, k)
+def _pack(first: int, end: int, w: Array, packed: Array, geometry: Array, order: Array) -> None:
+    for task in range(first, end):
+        _pack_tap(w.reshape(-1), packed, geometry, order, task)
 
 
 @compiled
-def _gather(x: Array, packed: Array, y: Array, down: Array, across: Array, groups: Array, lone: Array, how: Any,
-            columns: int, narrow: bool) -> None:  # fmt: skip
-    rows = y.shape[1]
-    for task in range(packed.shape[0] * packed.shape[1] * rows):
-        _gather_row(x, packed, y, down, across, groups, lone, how, columns, narrow, task // rows, task % rows)
-
-
-@compiled_parallel
-def _gather_parallel(x: Array, packed: Array, y: Array, down: Array, across: Array, groups: Array, lone: Array,
-                     how: Any, columns: int, narrow: bool) -> None:  # fmt: skip
-    rows = y.shape[1]
-    for task in numba.prange(packed.shape[0] * packed.shape[1] * rows):
-        _gather_row(x, packed, y, down, across, groups, lone, how, columns, narrow, task // rows, task % rows)
-
-
-@compiled
-def _weight_tap(x: Array, g: Array, w: Array, down: Array, across: Array, stride_down: int, stride_across: int,
-                groups: int, narrow: bool, task: int) -> None:  # fmt: skip
-    """One tap's gradient for one group: images outermost, so that one of them stays in the cache for all tiles."""
-    images, height, width, channels = x.shape
-    rows_out, columns_out, channels_out = g.shape[1:]
-    inner, columns = w.shape[2], channels_out // groups
-    group, tap = task % groups, task // groups
-    a, b = tap // w.shape[1], tap % w.shape[1]
-    row, row_out, rows = down[a]
-    column, column_out, pixels = across[b]
-    if rows * pixels == 0:
-        for k in range(inner):
-            for n in range(columns):
-                w[a, b, k, group * columns + n] = 0
+def _pack_tap(w: Array, packed: Array, geometry: Array, order: Array, task: int) -> None:
+    """One tap of one panel: (groups, panels, KH·KW, K, width), or for the dots (groups, columns, KH·KW, K)."""
+    kind, groups, inner, columns = geometry[:4]
+    transposed, padded = geometry[14], geometry[15]
+    taps = order.size
+    tap, panel = task % taps, task // taps
+    source = order[tap] * (w.size // taps)
+    if kind == _CHANNELS:
+        for c in range(groups):
+            packed[tap * groups + c] = w[source + c]
         return
-    lanes = 4 if narrow else COLUMNS
-    for n in range(images):
-        source = ((n * height + row) * width + column) * channels + group * inner
-        cotangent = ((n * rows_out + row_out) * columns_out + column_out) * channels_out + group * columns
-        k = 0
-        while k < inner:
-            left = inner - k
-            rows_now = ROWS if left >= ROWS else 4 if left >= 4 else 1
-            pa = x.ctypes.data + 4 * (source + k)
-            for t in range(0, columns, lanes):
-                count = min(lanes, columns - t)
-                pb = g.ctypes.data + 4 * (cotangent + t)
-                pc = w.ctypes.data + 4 * (((a * w.shape[1] + b) * inner + k) * channels_out + group * columns + t)
-                a2, a1 = stride_down * width * channels, stride_across * channels
-                b2, b1 = columns_out * channels_out, channels_out
-                if narrow:
-                    if rows_now == ROWS:
-                        narrow_full(pa, 1, 0, a2, a1, pb, 0, b2, b1, pc, channels_out, count, 1, rows, pixels, n)
-                    elif rows_now == 4:
-                        narrow_four(pa, 1, 0, a2, a1, pb, 0, b2, b1, pc, channels_out, count, 1, rows, pixels, n)
-                    else:
-                        narrow_one(pa, 1, 0, a2, a1, pb, 0, b2, b1, pc, channels_out, count, 1, rows, pixels, n)
-                elif rows_now == ROWS:
-                    wide_full(pa, 1, 0, a2, a1, pb, 0, b2, b1, pc, channels_out, count, 1, rows, pixels, n)
-                elif rows_now == 4:
-                    wide_four(pa, 1, 0, a2, a1, pb, 0, b2, b1, pc, channels_out, count, 1, rows, pixels, n)
-                else:
-                    wide_one(pa, 1, 0, a2, a1, pb, 0, b2, b1, pc, channels_out, count, 1, rows, pixels, n)
-            k += rows_now
+    if kind == _DOT:
+        q, n = panel // columns, panel % columns
+        for k in range(inner):
+            packed[(panel * taps + tap) * inner + k] = (
+                w[source + (n * groups + q) * inner + k] if transposed else w[source + (k * groups + q) * columns + n])
+        return
+    panels = (columns + COLUMNS - 1) // COLUMNS
+    q, t = panel // panels, panel % panels * COLUMNS
+    count = min(COLUMNS, columns - t)
+    width = _panel_width(count)
+    target = (q * padded + t) * taps * inner + tap * inner * width
+    for n in range(count, width):
+        for k in range(inner):
+            packed[target + k * width + n] = 0
+    if transposed:
+        for n in range(count):
+            for k in range(inner):
+                packed[target + k * width + n] = w[source + ((t + n) * groups + q) * inner + k]
+    else:
+        for k in range(inner):
+            for n in range(count):
+                packed[target + k * width + n] = w[source + (k * groups + q) * columns + t + n]
 
 
 @compiled
-def _weight(x: Array, g: Array, w: Array, down: Array, across: Array, stride_down: int, stride_across: int,
-            groups: int, narrow: bool) -> None:  # fmt: skip
-    for task in range(w.shape[0] * w.shape[1] * groups):
-        _weight_tap(x, g, w, down, across, stride_down, stride_across, groups, narrow, task)
+def _multiply(a: int, a_rows: Array, a3: int, a2: int, b: int, positions: int, first: int, b3: int, b2: int, c: Array,
+              c_shift: int, c_rows: Array, rows: int, columns: int, k3: int, k2: int, k: int, add: int,
+              scratch: Array, scratch_rows: Array, tile: int) -> None:  # fmt: skip
+    """c[rows, columns] (+)= a · b, panel by panel of `positions` rows, from row `first` on. b strides count rows.
+
+    Both tables of rows go on to a whole tile, with rows that do no harm; columns short of one pass through `scratch`.
+    """
+    for t in range(0, columns, COLUMNS):
+        count = min(COLUMNS, columns - t)
+        width = _panel_width(count)
+        panel = b + 4 * (t * positions + first * width)
+        m = 0
+        while m < rows:
+            now = FEW if rows - m <= FEW and width == COLUMNS else ROWS
+            which = HALF if width < COLUMNS else FULL if now == ROWS else SHORT
+            a_table, shift = a_rows.ctypes.data + 8 * m, c_shift + t
+            if count == width:
+                call(tile, (which, a, a_table, c.ctypes.data + 4 * shift, c_rows.ctypes.data + 8 * m, a3, a2, panel,
+                            b3 * width, b2 * width, k3, k2, k, add))
+            else:
+                call(tile, (which, a, a_table, scratch.ctypes.data, scratch_rows.ctypes.data, a3, a2, panel,
+                            b3 * width, b2 * width, k3, k2, k, 0))
+                for r in range(min(now, rows - m)):
+                    for n in range(count):
+                        at = c_rows[m + r] + shift + n
+                        c[at] = scratch[r * COLUMNS + n] + (c[at] if add else np.float32(0))
+            m += now
 
 
-@compiled_parallel
-def _weight_parallel(x: Array, g: Array, w: Array, down: Array, across: Array, stride_down: int, stride_across: int,
-                     groups: int, narrow: bool) -> None:  # fmt: skip
-    for task in numba.prange(w.shape[0] * w.shape[1] * groups):
-        _weight_tap(x, g, w, down, across, stride_down, stride_across, groups, narrow, task)
+@compiled
+def _gather_block(source: Array, packed: Array, y: Array, geometry: Array, rows: Array, row_classes: Array,
+                  columns: Array, column_classes: Array, task: Array, tile: int) -> None:  # fmt: skip
+    """Some pixels of one class."""
+    kind, groups, inner, width, height_in, width_in, channels_in, height_out, width_out, channels_out = geometry[:10]
+    kernel_across, step_down, step_across = geometry[11], geometry[12], geometry[13]
+    first_row, tall, tap_down, taps_down = row_classes[task[0]]
+    first_column, wide, tap_across, taps_across = column_classes[task[1]]
+    count = task[3]
+    a_rows, c_rows = np.empty(count + _SPARE, np.int64), np.empty(count + _SPARE, np.int64)
+    n, place = task[2] // (tall * wide), task[2] % (tall * wide)
+    i, j = place // wide, place % wide
+    for m in range(count):
+        to_row, from_row = rows[first_row + i]
+        to_column, from_column = columns[first_column + j]
+        a_rows[m] = ((n * height_in + from_row) * width_in + from_column) * channels_in
+        c_rows[m] = ((n * height_out + to_row) * width_out + to_column) * channels_out
+        j += 1
+        if j == wide:
+            i, j = i + 1, 0
+            if i == tall:
+                n, i = n + 1, 0
+    if taps_down * taps_across == 0:
+        for m in range(count):
+            y[c_rows[m] : c_rows[m] + channels_out] = 0
+        return
+    scratch, scratch_rows = np.empty(ROWS * COLUMNS, np.float32), np.arange(ROWS) * COLUMNS
+    spare = np.empty(channels_out + CHANNELS, np.float32)
+    a_rows[count:], c_rows[count:] = a_rows[0], (spare.ctypes.data - y.ctypes.data) // 4
+    positions = geometry[10] * kernel_across * inner
+    first = (tap_down * kernel_across + tap_across) * inner
+    k2, k = taps_across, inner
+    if step_across == 1 and inner == channels_in:  # neighbouring taps read one stretch of memory
+        k2, k = 1, taps_across * inner
+    a3, a2, b3, b2 = step_down * width_in * channels_in, step_across * channels_in, kernel_across * inner, inner
+    if kind == _CHANNELS:
+        b = packed.ctypes.data + 4 * first * groups
+        for m in range(0, count, CHANNEL_ROWS):
+            t = 0
+            while t < groups:
+                lanes = CHANNELS if groups - t >= CHANNELS else min(LANES, groups - t)
+                call(tile, (CHANNELS_FULL if lanes == CHANNELS else CHANNELS_PART, source.ctypes.data + 4 * t,
+                            a_rows.ctypes.data + 8 * m, y.ctypes.data + 4 * t, c_rows.ctypes.data + 8 * m, a3, a2,
+                            b + 4 * t, b3 * groups, b2 * groups, taps_down, taps_across, lanes, 0))
+                t += lanes
+        return
+    for q in range(groups):
+        a = source.ctypes.data + 4 * q * inner
+        if kind == _DOT:
+            b = packed.ctypes.data + 4 * (q * width * positions + first)
+            for m in range(0, count, DOT_ROWS[width - 1]):
+                call(tile, (DOT_ONE + width - 1, a, a_rows.ctypes.data + 8 * m, y.ctypes.data + 4 * q * width,
+                            c_rows.ctypes.data + 8 * m, a3, a2, b, b3, b2, taps_down, k2, k, positions))
+            continue
+        b = packed.ctypes.data + 4 * q * positions * geometry[15]
+        at_once = max(1, _DEPTH // (k2 * k))  # rows of taps
+        parts = (k + _DEPTH // 2) // _DEPTH if k2 == 1 else 1
+        stretch = (k + parts - 1) // parts if parts > 1 else k
+        for tap in range(0, taps_down, at_once):
+            for start in range(0, k, stretch):
+                _multiply(a + 4 * (tap * a3 + start), a_rows, a3, a2, b, positions, first + tap * b3 + start, b3, b2,
+                          y, q * width, c_rows, count, width, min(at_once, taps_down - tap), k2,
+                          min(stretch, k - start), tap + start, scratch, scratch_rows, tile)
+
+
+@compiled
+def _gather(first: int, end: int, source: Array, packed: Array, y: Array, geometry: Array, rows: Array,
+            row_classes: Array, columns: Array, column_classes: Array, tasks: Array, tile: int) -> None:  # fmt: skip
+    for task in range(first, end):
+        _gather_block(source, packed, y.reshape(-1), geometry, rows, row_classes, columns, column_classes, tasks[task],
+                      tile)  # fmt: skip
+
+
+@compiled
+def _weight_task(x: Array, g: Array, sums: Array, geometry: Array, jobs: Array, task: Array, tile: int) -> None:
+    """Images n0 to n1 and columns t0 to t1 of each group, into one part of the sums."""
+    by_channel, groups, inner, columns, height, width, channels_in, rows_out, columns_out, channels_out = geometry[:10]
+    kernel_down, kernel_across, stride_down, stride_across, top, left, dilation_down, dilation_across = geometry[10:18]
+    some, depth = geometry[18:]
+    n0, n1, part, t0, t1 = task
+    part *= kernel_down * kernel_across * inner * channels_out
+    if by_channel:
+        for n in range(n0, n1):
+            _weight_channels(x, g, sums, geometry, jobs, n, part, tile)
+        return
+    padded = t0 + (t1 - t0) // COLUMNS * COLUMNS
+    padded += _panel_width(t1 - padded) - t0
+    pixels = rows_out * columns_out
+    pitch = (width + stride_across - 1) // stride_across  # pixels of one residue in a row
+    turned = np.empty(height * channels_in * stride_across * pitch * some, np.float32)
+    packed = np.empty(groups * padded * pixels * some, np.float32)
+    a_rows, c_rows = np.empty(_ROWS_AT_ONCE + _SPARE, np.int64), np.empty(_ROWS_AT_ONCE + _SPARE, np.int64)
+    spare = np.empty(columns, np.float32)
+    scratch, scratch_rows = np.empty(ROWS * COLUMNS, np.float32), np.arange(ROWS) * COLUMNS
+    for n in range(n0, n1, some):
+        images = min(some, n1 - n)
+        _turn(x, turned, n, images, height, width, channels_in, stride_across, pitch)
+        for q in range(groups):
+            _pack_pixels(g, packed[q * padded * pixels * images :], n, images, pixels, channels_out,
+                         q * columns + t0, t1 - t0)
+        line = stride_across * pitch * images  # from one channel, of one row, to the next
+        for r0 in range(0, rows_out, depth):
+            for job in range(len(jobs)):
+                i0, i1, j0, j1, a0, a1, b0, b1 = jobs[job]
+                i0, i1 = max(i0, r0), min(i1, r0 + depth)
+                if i0 >= i1:
+                    continue
+                for q in range(groups):
+                    m, left_over = 0, (a1 - a0) * (b1 - b0) * inner
+                    for a in range(a0, a1):
+                        row = i0 * stride_down + a * dilation_down - top
+                        for b in range(b0, b1):
+                            column = j0 * stride_across + b * dilation_across - left
+                            for c in range(inner):
+                                a_rows[m] = ((row * channels_in + q * inner + c) * line
+                                             + (column % stride_across * pitch + column // stride_across) * images)
+                                c_rows[m] = (part + ((a * kernel_across + b) * inner + c) * channels_out
+                                             + q * columns + t0)
+                                m, left_over = m + 1, left_over - 1
+                                if m == _ROWS_AT_ONCE or left_over == 0:
+                                    a_rows[m : m + ROWS] = a_rows[0]
+                                    c_rows[m : m + ROWS] = (spare.ctypes.data - sums.ctypes.data) // 4
+                                    _multiply(turned.ctypes.data, a_rows, 0, stride_down * channels_in * line,
+                                              packed.ctypes.data + 4 * q * padded * pixels * images, pixels * images,
+                                              (i0 * columns_out + j0) * images, 0, columns_out * images, sums, 0,
+                                              c_rows, m, t1 - t0, 1, i1 - i0, (j1 - j0) * images, 1, scratch,
+                                              scratch_rows, tile)
+                                    m = 0
+
+
+@compiled
+def _turn(x: Array, turned: Array, n: int, images: int, height: int, width: int, channels_in: int, stride: int,
+          pitch: int) -> None:  # fmt: skip
+    """(n, H, W, C) -> (H, C, W mod stride, W // stride, n), 16 channels at a time: their lines stay in the cache."""
+    line = stride * pitch * images
+    for row in range(height):
+        for c0 in range(0, channels_in, 16):
+            for column in range(width):
+                to = (row * channels_in + c0) * line + (column % stride * pitch + column // stride) * images
+                for m in range(images):
+                    at = (((n + m) * height + row) * width + column) * channels_in + c0
+                    for c in range(min(16, channels_in - c0)):
+                        turned[to + m + c * line] = x[at + c]
+
+
+@compiled
+def _pack_pixels(g: Array, packed: Array, n: int, images: int, pixels: int, channels_out: int, first: int,
+                 columns: int) -> None:  # fmt: skip
+    """(n, pixels, O) -> (panels, pixels, n, width)"""
+    for t in range(0, columns, COLUMNS):
+        count = min(COLUMNS, columns - t)
+        width = _panel_width(count)
+        for p in range(pixels):
+            for m in range(images):
+                to = t * pixels * images + (p * images + m) * width
+                at = ((n + m) * pixels + p) * channels_out + first + t
+                if count == COLUMNS:
+                    for c in range(COLUMNS):
+                        packed[to + c] = g[at + c]
+                else:
+                    for c in range(width):
+                        packed[to + c] = g[at + c] if c < count else np.float32(0)
+
+
+@compiled
+def _weight_channels(x: Array, g: Array, sums: Array, geometry: Array, jobs: Array, n: int, part: int,
+                     tile: int) -> None:  # fmt: skip
+    """Depthwise: the taps are the rows, one image adds its share."""
+    _, _, _, _, height, width, channels_in, rows_out, columns_out, _, _, kernel_across = geometry[:12]
+    stride_down, stride_across, top, left, dilation_down, dilation_across = geometry[12:18]
+    a_rows, c_rows = np.empty(CHANNEL_ROWS, np.int64), np.empty(CHANNEL_ROWS, np.int64)
+    spare = np.empty(channels_in + CHANNELS, np.float32)
+    for job in range(len(jobs)):
+        i0, i1, j0, j1, a0, a1, b0, b1 = jobs[job]
+        m, left_over = 0, (a1 - a0) * (b1 - b0)
+        for a in range(a0, a1):
+            row = i0 * stride_down + a * dilation_down - top
+            for b in range(b0, b1):
+                column = j0 * stride_across + b * dilation_across - left
+                a_rows[m] = ((n * height + row) * width + column) * channels_in
+                c_rows[m] = part + (a * kernel_across + b) * channels_in
+                m, left_over = m + 1, left_over - 1
+                if m < CHANNEL_ROWS and left_over:
+                    continue
+                a_rows[m:], c_rows[m:] = a_rows[0], (spare.ctypes.data - sums.ctypes.data) // 4
+                t = 0
+                while t < channels_in:
+                    lanes = CHANNELS if channels_in - t >= CHANNELS else min(LANES, channels_in - t)
+                    call(tile, (CHANNELS_FULL if lanes == CHANNELS else CHANNELS_PART, x.ctypes.data + 4 * t,
+                                a_rows.ctypes.data, sums.ctypes.data + 4 * t, c_rows.ctypes.data,
+                                stride_down * width * channels_in, stride_across * channels_in,
+                                g.ctypes.data + 4 * (((n * rows_out + i0) * columns_out + j0) * channels_in + t),
+                                columns_out * channels_in, channels_in, i1 - i0, j1 - j0, lanes, 1))
+                    t += lanes
+                m = 0
+
+
+@compiled
+def _weight(first: int, end: int, x: Array, g: Array, sums: Array, geometry: Array, jobs: Array, tasks: Array,
+            tile: int) -> None:  # fmt: skip
+    for task in range(first, end):
+        _weight_task(x.reshape(-1), g.reshape(-1), sums.reshape(-1), geometry, jobs, tasks[task], tile)

@@ -1,23 +1,32 @@
-"""The register tile under the convolutions: R rows by V vectors of sums stay in registers while three loops run.
+"""The register tiles under the convolutions: a few rows of sums stay in registers while three loops run.
 
-    c[m, n] (+)= Σ_{i < k3} Σ_{j < k2} Σ_{l < k} a[m·am + i·a3 + j·a2 + l·a1] · b[i·b3 + j·b2 + l·b1 + n]
+    outer      c[m, n] (+)= Σ a[m, i, j, l] · b[i, j, l, n]     n over V vectors: R numbers of a meet V vectors of b
+    channels   c[m, n] (+)= Σ a[m, i, j, n] · b[i, j, n]        lane by lane, as in a depthwise convolution
+    dot        c[m, n]    = Σ a[m, i, j, l] · b[n, i, j, l]     few columns: the lanes run along l
 
-Every step of the inner loop loads V vectors of b, broadcasts R numbers of a, and does R·V multiply-adds of L lanes:
-with AVX-512 12 × 2 × 16, so 14 loads for 24 multiply-adds, which their units, not the loads, then limit. a is read
-where it lies: no column matrix, no packing. Columns past the last are masked, neither read nor written.
+over i < k3, j < k2, l < k. Step (i, j) reads a at i·a3 + j·a2 and b at i·b3 + j·b2; l is next to l + 1 in a. The rows
+are wherever a table of offsets says: neighbouring pixels, one pixel of many images, or taps of a window.
 
-Numba's own loops would not keep a tile in registers, so the tile is written as LLVM instructions. Addresses and
-strides are integers; strides count elements.
+A step of `outer` loads V vectors of b and R broadcast numbers of a for R·V multiply-adds: 8 loads for 12 on AVX2, 14
+for 24 on AVX-512, so their units and not the loads are what limits it. Numba's own loops would not keep the sums in
+registers, so the tiles are written as LLVM instructions. a, b, c and the tables of rows are addresses; offsets and
+strides count floats.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
-_INDEX, _INT32, _BIT, _FLOAT = ir.IntType(64), ir.IntType(32), ir.IntType(1), ir.FloatType()
+from .threads import _sources
+
+_pasted: Any = intrinsic  # a function that writes its caller's LLVM instructions
+
+_INDEX, _INT32, _FLOAT, _POINTER = ir.IntType(64), ir.IntType(32), ir.FloatType(), ir.PointerType()
 
 
 def _has(feature: str) -> bool:
@@ -31,81 +40,233 @@ LANES = 16 if _has("avx512f") else 8 if _has("avx2") else 4
 _FUSED = _has("fma") or _has("neon")  # elsewhere a fused multiply-add is a call into the C library
 ROWS, VECTORS = (12, 2) if LANES == 16 else (6, 2) if LANES == 8 else (4, 4)
 COLUMNS = VECTORS * LANES
+FEW = 4  # rows of the shorter outer tile; with fewer, each sum waits for itself, and none would be faster
+DOT_ROWS = (8, 6, 4, 3)  # of `dot`, with 1, 2, .. columns
+CHANNEL_ROWS, CHANNEL_VECTORS = 3, 4  # of `channels`
+CHANNELS = CHANNEL_VECTORS * LANES
 
 
-def _make_tile(rows: int, vectors: int, lanes: int) -> Any:
-    vector, mask = ir.VectorType(_FLOAT, lanes), ir.VectorType(_BIT, lanes)
+class _Emit:
+    """LLVM instructions on vectors of LANES floats."""
 
-    @intrinsic
-    def tile(typing, a, am, a3, a2, a1, b, b3, b2, b1, c, cm, columns, k3, k2, k, add):  # type: ignore[no-untyped-def]
-        def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            a, am, a3, a2, a1, b, b3, b2, b1, c, cm, columns, k3, k2, k, add = arguments
-            module, pointer = builder.module, ir.PointerType()
-            undefined, zero = ir.Constant(vector, ir.Undefined), ir.Constant(vector, [0.0] * lanes)
+    def __init__(self, builder: Any):
+        self.builder, self.vector = builder, ir.VectorType(_FLOAT, LANES)
+        self.zero = ir.Constant(self.vector, [0.0] * LANES)
 
-            def declare(name: str, result: Any, parameters: list[Any]) -> Any:
-                return cgutils.get_or_insert_function(module, ir.FunctionType(result, parameters), name)
+    def declare(self, name: str, result: Any, *parameters: Any) -> Any:
+        return cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(result, parameters), name)
 
-            kind = f"v{lanes}f32"
-            fma = declare(f"llvm.fma.{kind}", vector, [vector] * 3)
-            load = declare(f"llvm.masked.load.{kind}.p0", vector, [pointer, _INT32, mask, vector])
-            store = declare(f"llvm.masked.store.{kind}.p0", ir.VoidType(), [vector, pointer, _INT32, mask])
-            align = _INT32(4)
+    def at(self, base: Any, *offsets: Any, kind: Any = _FLOAT) -> Any:
+        for offset in offsets:
+            base = self.builder.gep(base, [_INDEX(offset) if isinstance(offset, int) else offset], source_etype=kind)
+        return base
 
-            def multiply_add(x: Any, y: Any, total: Any) -> Any:
-                return builder.call(fma, [x, y, total]) if _FUSED else builder.fadd(builder.fmul(x, y), total)
+    def rows(self, base: Any, table: Any, count: int) -> list[Any]:
+        base, table = (self.builder.inttoptr(address, _POINTER) for address in (base, table))
+        return [self.at(base, self.builder.load(self.at(table, m, kind=_INDEX), typ=_INDEX)) for m in range(count)]
 
-            def address(base: Any, *terms: tuple[Any, Any]) -> Any:
-                for count, stride in terms:
-                    base = builder.add(base, builder.mul(builder.mul(count, stride), _INDEX(4)))
-                return base
+    def load(self, place: Any) -> Any:
+        return self.builder.load(place, typ=self.vector, align=4)
 
-            def splat(value: Any, kind: Any) -> Any:
-                one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, _INT32(0))
-                order = ir.Constant(ir.VectorType(_INT32, lanes), [0] * lanes)
-                return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), order)
+    def splat(self, value: Any, kind: Any) -> Any:
+        undefined = ir.Constant(ir.VectorType(kind, LANES), ir.Undefined)
+        order = ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES)
+        return self.builder.shuffle_vector(self.builder.insert_element(undefined, value, _INT32(0)), undefined, order)
 
-            wide = ir.VectorType(_INDEX, lanes)
-            masks = [
-                builder.icmp_signed("<", ir.Constant(wide, [v * lanes + n for n in range(lanes)]), splat(columns, wide))
-                for v in range(vectors)
-            ]
-            sums = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(rows)]
-            targets = [[builder.inttoptr(address(c, (cm, _INDEX(m)), (_INDEX(v * lanes), _INDEX(1))), pointer)
-                        for v in range(vectors)] for m in range(rows)]
-            with builder.if_else(builder.icmp_signed("!=", add, _INDEX(0))) as (more, fresh):
-                with more:
-                    for m in range(rows):
-                        for v in range(vectors):
-                            builder.store(builder.call(load, [targets[m][v], align, masks[v], zero]), sums[m][v])
-                with fresh:
-                    for m in range(rows):
-                        for v in range(vectors):
-                            builder.store(zero, sums[m][v])
-            with cgutils.for_range(builder, k3) as outer, cgutils.for_range(builder, k2) as middle:
-                a_row = address(a, (outer.index, a3), (middle.index, a2))
-                b_row = address(b, (outer.index, b3), (middle.index, b2))
-                with cgutils.for_range(builder, k) as inner:
-                    a_now, b_now = address(a_row, (inner.index, a1)), address(b_row, (inner.index, b1))
-                    places = [address(b_now, (_INDEX(v * lanes), _INDEX(1))) for v in range(vectors)]
-                    row = [builder.call(load, [builder.inttoptr(place, pointer), align, masks[v], undefined])
-                           for v, place in enumerate(places)]
-                    for m in range(rows):
-                        x = builder.load(builder.inttoptr(address(a_now, (am, _INDEX(m))), pointer), typ=_FLOAT)
-                        x = splat(x, vector)
-                        for v in range(vectors):
-                            total = builder.load(sums[m][v], typ=vector)
-                            builder.store(multiply_add(x, row[v], total), sums[m][v])
+    def first(self, count: Any) -> Any:
+        """The mask of the first `count` lanes."""
+        numbers = ir.Constant(ir.VectorType(_INDEX, LANES), list(range(LANES)))
+        return self.builder.icmp_signed("<", numbers, self.splat(count, _INDEX))
+
+    def masked_load(self, place: Any, mask: Any) -> Any:
+        load = self.declare(f"llvm.masked.load.v{LANES}f32.p0", self.vector, _POINTER, _INT32, mask.type, self.vector)
+        return self.builder.call(load, [place, _INT32(4), mask, self.zero])
+
+    def masked_store(self, value: Any, place: Any, mask: Any) -> None:
+        store = self.declare(f"llvm.masked.store.v{LANES}f32.p0", ir.VoidType(), self.vector, _POINTER, _INT32,
+                             mask.type)  # fmt: skip
+        self.builder.call(store, [value, place, _INT32(4), mask])
+
+    def multiply_add(self, x: Any, y: Any, place: Any) -> None:
+        """The sum in the register `place` += x·y."""
+        total = self.builder.load(place, typ=self.vector)
+        if _FUSED:
+            fma = self.declare(f"llvm.fma.v{LANES}f32", *[self.vector] * 4)
+            total = self.builder.call(fma, [x, y, total])
+        else:
+            total = self.builder.fadd(self.builder.fmul(x, y), total)
+        self.builder.store(total, place)
+
+    def sums(self, rows: int, columns: int) -> list[list[Any]]:
+        places = [[cgutils.alloca_once(self.builder, self.vector) for _ in range(columns)] for _ in range(rows)]
+        for row in places:
+            for place in row:
+                self.builder.store(self.zero, place)
+        return places
+
+    def add_up(self, value: Any) -> Any:
+        """The sum of the lanes, pairwise."""
+        half = LANES // 2
+        while half:
+            order = [n + half if n < half else n for n in range(LANES)]
+            upper = self.builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(_INT32, LANES), order))
+            value, half = self.builder.fadd(value, upper), half // 2
+        return self.builder.extract_element(value, _INT32(0))
+
+
+@_pasted
+def call(typing, address, numbers):  # type: ignore[no-untyped-def]
+    """Call the machine code at `address` with a tuple of integers. It was compiled once, not inside each caller."""
+
+    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        values = cgutils.unpack_tuple(builder, arguments[1])
+        function = ir.FunctionType(ir.VoidType(), [_INDEX] * len(values))
+        builder.call(builder.inttoptr(arguments[0], function.as_pointer()), values)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.UniTuple(types.intp, len(numbers))), codegen
+
+
+def _outer(rows: int, vectors: int) -> Any:
+    def emit(e: _Emit, a: Any, a_table: Any, c: Any, c_table: Any, a3: Any, a2: Any, b: Any, b3: Any, b2: Any,
+             k3: Any, k2: Any, k: Any, add: Any) -> None:  # fmt: skip
+        builder, width = e.builder, vectors * LANES
+        sums = e.sums(rows, vectors)
+        a_rows, base = e.rows(a, a_table, rows), builder.inttoptr(b, _POINTER)
+        with cgutils.for_range(builder, k3) as outer, cgutils.for_range(builder, k2) as middle:
+            a_now = builder.add(builder.mul(outer.index, a3), builder.mul(middle.index, a2))
+            b_now = builder.add(builder.mul(outer.index, b3), builder.mul(middle.index, b2))
+            with cgutils.for_range(builder, k) as inner:
+                place = e.at(base, builder.add(b_now, builder.mul(inner.index, _INDEX(width))))
+                b_row = [e.load(e.at(place, v * LANES)) for v in range(vectors)]
+                for m in range(rows):
+                    x = builder.load(e.at(a_rows[m], builder.add(a_now, inner.index)), typ=_FLOAT)
+                    x = e.splat(x, _FLOAT)
+                    for v in range(vectors):
+                        e.multiply_add(x, b_row[v], sums[m][v])
+        targets = e.rows(c, c_table, rows)
+        _finish(e, sums, targets, add, None)
+
+    return emit
+
+
+def _channels(rows: int, vectors: int) -> Any:
+    """Its last vector has `lanes` lanes."""
+
+    def emit(e: _Emit, a: Any, a_table: Any, c: Any, c_table: Any, a3: Any, a2: Any, b: Any, b3: Any, b2: Any,
+             k3: Any, k2: Any, lanes: Any, add: Any) -> None:  # fmt: skip
+        builder = e.builder
+        sums = e.sums(rows, vectors)
+        a_rows, base = e.rows(a, a_table, rows), builder.inttoptr(b, _POINTER)
+        mask = e.first(lanes) if vectors == 1 else None
+
+        def load(place: Any) -> Any:
+            return e.load(place) if mask is None else e.masked_load(place, mask)
+
+        with cgutils.for_range(builder, k3) as outer, cgutils.for_range(builder, k2) as middle:
+            a_now = builder.add(builder.mul(outer.index, a3), builder.mul(middle.index, a2))
+            b_now = builder.add(builder.mul(outer.index, b3), builder.mul(middle.index, b2))
+            b_row = [load(e.at(base, b_now, v * LANES)) for v in range(vectors)]
             for m in range(rows):
                 for v in range(vectors):
-                    total = builder.load(sums[m][v], typ=vector)
-                    builder.call(store, [total, targets[m][v], align, masks[v]])
-            return context.get_dummy_value()
+                    e.multiply_add(load(e.at(a_rows[m], a_now, v * LANES)), b_row[v], sums[m][v])
+        _finish(e, sums, e.rows(c, c_table, rows), add, mask)
 
-        return types.void(*[types.intp] * 16), codegen
-
-    return tile
+    return emit
 
 
-wide_full, wide_four, wide_one = (_make_tile(rows, VECTORS, LANES) for rows in (ROWS, 4, 1))
-narrow_full, narrow_four, narrow_one = (_make_tile(rows, 1, 4) for rows in (ROWS, 4, 1))
+def _finish(e: _Emit, sums: Any, targets: Any, add: Any, mask: Any) -> None:
+    def places() -> Any:
+        for m, row in enumerate(sums):
+            for v, total in enumerate(row):
+                yield total, e.at(targets[m], v * LANES)
+
+    with e.builder.if_then(e.builder.icmp_signed("!=", add, _INDEX(0))):
+        for total, target in places():
+            old = e.load(target) if mask is None else e.masked_load(target, mask)
+            e.builder.store(e.builder.fadd(old, e.builder.load(total, typ=e.vector)), total)
+    for total, target in places():
+        value = e.builder.load(total, typ=e.vector)
+        if mask is None:
+            e.builder.store(value, target, align=4)
+        else:
+            e.masked_store(value, target, mask)
+
+
+def _dot(columns: int) -> Any:
+    """Column n of b lies n·b4 further."""
+    rows = DOT_ROWS[columns - 1]
+
+    def emit(e: _Emit, a: Any, a_table: Any, c: Any, c_table: Any, a3: Any, a2: Any, b: Any, b3: Any, b2: Any,
+             k3: Any, k2: Any, k: Any, b4: Any) -> None:  # fmt: skip
+        builder = e.builder
+        sums = e.sums(rows, columns)
+        a_rows, base = e.rows(a, a_table, rows), builder.inttoptr(b, _POINTER)
+        b_rows = [e.at(base, builder.mul(b4, _INDEX(n))) for n in range(columns)]
+        whole = builder.and_(k, _INDEX(-LANES))
+        mask = e.first(builder.sub(k, whole))
+        with cgutils.for_range(builder, k3) as outer, cgutils.for_range(builder, k2) as middle:
+            a_now = builder.add(builder.mul(outer.index, a3), builder.mul(middle.index, a2))
+            b_now = builder.add(builder.mul(outer.index, b3), builder.mul(middle.index, b2))
+
+            def step(at: Any, load: Callable[[Any], Any]) -> None:
+                b_row = [load(e.at(row, builder.add(b_now, at))) for row in b_rows]
+                for m in range(rows):
+                    x = load(e.at(a_rows[m], builder.add(a_now, at)))
+                    for n in range(columns):
+                        e.multiply_add(x, b_row[n], sums[m][n])
+
+            with cgutils.for_range_slice(builder, _INDEX(0), whole, _INDEX(LANES), inc=True) as (at, _):
+                step(at, e.load)
+            with builder.if_then(builder.icmp_signed("<", whole, k)):
+                step(whole, lambda place: e.masked_load(place, mask))
+        for m, target in enumerate(e.rows(c, c_table, rows)):
+            for n in range(columns):
+                builder.store(e.add_up(builder.load(sums[m][n], typ=e.vector)), e.at(target, n), align=4)
+
+    return emit
+
+
+
+
+# What `tile` computes: R rows of V vectors; fewer rows; one vector. R rows of channels; of one vector or less of them.
+FULL, SHORT, HALF, CHANNELS_FULL, CHANNELS_PART, DOT_ONE = range(6)  # then of 2, .. columns
+_EMIT = (_outer(ROWS, VECTORS), _outer(FEW, VECTORS), _outer(ROWS, 1), _channels(CHANNEL_ROWS, CHANNEL_VECTORS),
+         _channels(CHANNEL_ROWS, 1), *[_dot(n + 1) for n in range(len(DOT_ROWS))])  # fmt: skip
+
+
+@_pasted
+def _any_tile(typing, which, numbers):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        values = cgutils.unpack_tuple(builder, arguments[1])
+        end = builder.append_basic_block("end")
+        switch = builder.switch(arguments[0], end)
+        for number, emit in enumerate(_EMIT):
+            block = builder.append_basic_block(f"tile_{number}")
+            switch.add_case(_INDEX(number), block)
+            builder.position_at_end(block)
+            emit(_Emit(builder), *values)
+            builder.branch(end)
+        builder.position_at_end(end)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.UniTuple(types.intp, 13)), codegen
+
+
+def _tile(which, a, a_table, c, c_table, a3, a2, b, b3, b2, k3, k2, k, last):  # type: ignore[no-untyped-def]
+    """One of the tiles above; last: for `dot` b4, for the others whether to add to c."""
+    _any_tile(which, (a, a_table, c, c_table, a3, a2, b, b3, b2, k3, k2, k, last))
+
+
+def _address_of(function: Callable[..., None]) -> int:
+    """The function of 14 integers as machine code, kept on disk as in threads.py."""
+    function.__qualname__ += "_" + _sources
+    signature = types.void(*[types.intp] * 14)
+    try:
+        code: Any = numba.cfunc(signature, cache=True)(function)
+    except RuntimeError:
+        code = numba.cfunc(signature)(function)
+    return int(code.address)
+
+
+TILE = 0 if DISABLE_JIT else _address_of(_tile)
