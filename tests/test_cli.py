@@ -430,4 +430,5 @@ def test_the_choices_are_those_of_the_models() -> None:
     assert (*GENERATOR_LOSSES, *LOSSES) == cli.LOSSES
     assert tuple(NETWORKS) == cli.NETWORKS
     settings = {name for trainer in TRAINERS.values() for name in signature(trainer).parameters}
-    assert settings - {"shape", "classes", "average", "drop_every"} == set(cli.SETTINGS)
+    of_data = {"shape", "classes", "symbols", "events", "batch", "steps_per_beat", "tempo"}
+    assert settings - of_data - {"average", "drop_every", "clip"} == set(cli.SETTINGS)

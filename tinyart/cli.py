@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from tinyart.models import Trainers
 
 # What --help offers must be known without importing the models; a test compares it with them.
-MODELS = ("vae", "autoencoder", "gan", "dcgan", "classifier")
+MODELS = ("vae", "autoencoder", "gan", "dcgan", "classifier", "char", "music", "melody")
 ACTIVATIONS = ("relu", "leaky_relu")
 DECODERS = ("bernoulli", "gaussian")
 LOSSES = ("non_saturating", "minimax", "squared_error", "cross_entropy")
 NETWORKS = ("lenet", "mlp", "mnist_cnn")
-SETTINGS = ("hidden", "latent", "activation", "decoder", "loss", "width", "dropout", "network", "lr", "seed")
+SETTINGS = ("hidden", "latent", "activation", "decoder", "loss", "width", "dropout", "network", "cell", "layers", "lr",
+            "seed")
+COUNTED = {"images": "pictures", "pieces": "pieces", "events": "events", "characters": "characters"}  # in `config`
+EPOCHS, BATCH = 10, 128  # of models of pictures
 ART_PICTURES = 6000
 ART_SIZE = FOLDER_SIZE = 32
 DEMO_DATA = "art:sunsets,plants,roses"
@@ -61,26 +64,34 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="tinyart", description="Train generative models on pictures, and look at what they make.",
+    from tinyart import cli_music
+
+    parser = _Parser(prog="tinyart", description="Train generative models on pictures, music and text, and see what "
+                                                 "they make.",
                      allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"tinyart {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     train = _command(commands, "train", _train, "train a model, or go on with the run found in --out")
     train.add_argument("model", choices=MODELS)
-    train.add_argument("--data", required=True, help="mnist, art or art:FAMILY,.. (drawn here), a folder, or an .npz")
+    train.add_argument("--data", required=True, help="mnist, art or art:FAMILY,.. (drawn here), a folder, an .npz; "
+                       "music: jsb, tunes, a folder of MIDI files, an .abc; char: a text file")
     train.add_argument("--out", required=True, metavar="RUN", help="the run's folder")
-    train.add_argument("--epochs", type=_count, default=10, help="in all, those of a continued run included (10)")
-    train.add_argument("--batch", type=_count, default=128, help="pictures a step (128)")
-    train.add_argument("--lr", type=_rate, help="Adam's learning rate (0.001; gan and dcgan 0.0002)")
+    train.add_argument("--epochs", type=_count, help="in all, those of a continued run included "
+                       "({}; music {music}, melody {melody}, char {char})".format(EPOCHS, **cli_music.EPOCHS))
+    train.add_argument("--batch", type=_count, help="examples a step ({}; char {char}, melody {melody}, music {music})"
+                       .format(BATCH, **cli_music.BATCH))
+    train.add_argument("--lr", type=_rate, help="learning rate (0.001; gan and dcgan 0.0002; char, melody 0.002)")
     train.add_argument("--latent", type=_count, help="dimensions of z (20; gan and dcgan 100)")
-    train.add_argument("--hidden", type=_widths, help="widths of dense layers, such as 512,256 (400; gan 1024,1024)")
+    train.add_argument("--hidden", type=_widths, help="widths of dense layers, such as 512,256 (400; gan 1024,1024), "
+                       "or of recurrent ones (128; music 100)")
     train.add_argument("--activation", choices=ACTIVATIONS, help="vae, autoencoder (relu)")
     train.add_argument("--decoder", choices=DECODERS, help="vae (bernoulli); gaussian is sharper for colour")
     train.add_argument("--loss", choices=LOSSES, help="gan, dcgan: the first two; autoencoder: the others")
     train.add_argument("--width", type=_count, help="dcgan: channels of its largest maps (64)")
-    train.add_argument("--dropout", type=_share, help="gan: of the discriminator's units (0.3)")
+    train.add_argument("--dropout", type=_share, help="gan: of D's units (0.3); recurrent: between layers")
     train.add_argument("--network", choices=NETWORKS, help="classifier (lenet)")
+    cli_music.add_train_arguments(train)
     train.add_argument("--seed", type=_seed, default=0, help="of weights, order and noise (0)")
     train.add_argument("--size", type=_count, help=f"pictures are cropped and resized to it ({FOLDER_SIZE})")
     train.add_argument("--new", action="store_true", help="start afresh where RUN holds a run")
@@ -97,9 +108,9 @@ def _parser() -> argparse.ArgumentParser:
     reconstruct.add_argument("--data", help="other pictures than those that it was trained on")
     reconstruct.add_argument("-n", type=_count, default=32, help="pictures (32)")
 
-    evaluate = _command(commands, "evaluate", _evaluate, "how good a classifier or a VAE is, on the test set of MNIST")
+    evaluate = _command(commands, "evaluate", _evaluate, "how good a model is, on the test set of MNIST or JSB")
     evaluate.add_argument("run")
-    evaluate.add_argument("--data", help="other pictures; for a classifier in a folder each class, or an npz's labels")
+    evaluate.add_argument("--data", help="other data; for a classifier in a folder each class, or an npz's labels")
 
     interpolate = _command(commands, "interpolate", _interpolate, "an animation that goes from picture to picture")
     interpolate.add_argument("run")
@@ -108,6 +119,8 @@ def _parser() -> argparse.ArgumentParser:
     interpolate.add_argument("--stops", type=_count, default=5, help="places that each goes through (5)")
     interpolate.add_argument("--frames", type=_count, default=12, help="from one place to the next (12)")
     interpolate.add_argument("--seed", type=_seed, default=0, help="another one gives other places (0)")
+
+    cli_music.add_commands(commands)
 
     info = _command(commands, "info", _info, "what a run is and how far it came")
     info.add_argument("run")
@@ -148,12 +161,16 @@ def _seed(text: str) -> int:
 
 
 def _rate(text: str) -> float:
+    return _number(text, 1)
+
+
+def _number(text: str, most: float) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number above 0 and at most 1, got {text!r}")
+    if not 0 < value <= most:
+        raise argparse.ArgumentTypeError(f"expected a number above 0 and at most {most:g}, got {text!r}")
     return value
 
 
@@ -172,14 +189,21 @@ def _widths(text: str) -> list[int]:
 
 
 def _train(arguments: Any) -> None:
-    from tinyart.train import Painter
+    from tinyart import cli_music
+    from tinyart.train import Painter, Writer
 
     given = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
-    trainer = _run(arguments.out, arguments.model, given, arguments.data, arguments.size, batch=arguments.batch,
-                   epochs=arguments.epochs, new=arguments.new)
+    epochs = arguments.epochs or cli_music.EPOCHS.get(arguments.model, EPOCHS)
+    if arguments.model in cli_music.MODELS:
+        trainer = cli_music.train(arguments, given)
+    elif (value := arguments.steps or arguments.steps_per_beat) is not None:
+        raise ArgumentError("tinyart", "--steps, --steps-per-beat", "none: they are for music and text", f"{value}")
+    else:
+        trainer = _run(arguments.out, arguments.model, given, arguments.data, arguments.size,
+                       batch=arguments.batch or BATCH, epochs=epochs, new=arguments.new)
     out = Path(arguments.out)
-    samples = f"Samples: {out / 'samples'}; l" if isinstance(trainer, Painter) else "L"
-    print(f"{arguments.epochs} epochs are done. {samples}osses: {out / 'loss.png'}")
+    samples = f"Samples: {out / 'samples'}; l" if isinstance(trainer, Painter | Writer) else "L"
+    print(f"{epochs} epochs are done. {samples}osses: {out / 'loss.png'}")
 
 
 def _run(out: str, model: str, given: dict[str, Any], data: str, size: int | None, *, batch: int, epochs: int,
@@ -330,11 +354,16 @@ def _write_reconstructions(out: Path, trainer: Any, images: "ndarray") -> None:
 
 
 def _evaluate(arguments: Any) -> None:
+    from tinyart import cli_music
     from tinyart.random import Generator
 
     trainer, found = _open(arguments.run, "evaluate")
-    source, classifies = found.meta["source"], found.meta["config"]["model"]["name"] == "classifier"
+    source, model = found.meta["source"], found.meta["config"]["model"]["name"]
+    classifies = model == "classifier"
     data = arguments.data or source["data"]
+    if model in cli_music.MODELS:
+        cli_music.evaluate(trainer, model, data)
+        return
     pictures = _pictures(data, source["size"], split="test", labelled=classifies)
     seen = "" if data == "mnist" or data != source["data"] else ", on which it was trained: others are judged worse"
     print(f"{len(pictures.images):,} pictures of {data}{seen}")
@@ -383,7 +412,8 @@ def _info(arguments: Any) -> None:
     model = dict(config["model"])
     print(f"model       {model.pop('name')}, {sum(p.size for p in trainer.module.parameters()):,} parameters")
     print("settings    " + ", ".join(f"{name} {value}" for name, value in model.items()))
-    print(f"data        {found.meta['source']['data']}, {config['images']:,} pictures, batch {config['batch']}")
+    count = next(f"{config[key]:,} {name}" for key, name in COUNTED.items() if key in config)
+    print(f"data        {found.meta['source']['data']}, {count}, batch {config['batch']}")
     print(f"trained     {batches['epoch']} epochs and {batches['cursor']} steps")
     print(f"checkpoint  {found.path}")
     for name, curve in loss_curves(arguments.run).items():

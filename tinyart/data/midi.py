@@ -28,7 +28,7 @@ def read_midi(path: str | Path, *, steps_per_beat: int = 4, max_steps: int = MAX
     Its length is known before anything of that length is made. Raises FormatError, with one sentence, for what is no
     MIDI file, a damaged one, one longer than `max_steps` or of independent patterns, whatever mido raises.
     """
-    mido = _mido("read_midi")
+    mido = import_mido("read_midi")
     if not 1 <= steps_per_beat <= MAX_STEPS_PER_BEAT:
         raise ArgumentError("read_midi", "steps_per_beat", f"1 to {MAX_STEPS_PER_BEAT}", f"{steps_per_beat}")
     with reading("read_midi", path, "a MIDI file"), open(path, "rb") as file:
@@ -80,7 +80,7 @@ def write_midi(path: str | Path, score: Score, *, program: int = 0) -> None:
     `read_midi` at the same `steps_per_beat` gives the score back, its tempo to a microsecond a beat, where no two notes
     of one pitch overlap: the second would end the first.
     """
-    mido = _mido("write_midi")
+    mido = import_mido("write_midi")
     if not 0 <= program < 128:
         raise ArgumentError("write_midi", "program", "0 to 127", f"{program}")
     # What ends at a step is let go before what starts there is struck.
@@ -99,7 +99,8 @@ def write_midi(path: str | Path, score: Score, *, program: int = 0) -> None:
         file.write(content.getvalue())
 
 
-def _mido(operation: str) -> Any:
+def import_mido(operation: str) -> Any:
+    """mido. Raises ArgumentError, in the name of `operation`, where it is not installed."""
     try:
         import mido
     except ImportError as error:

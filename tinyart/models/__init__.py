@@ -8,6 +8,7 @@ from tinyart.errors import ArgumentError, FormatError
 from tinyart.models.autoencoder import Autoencoder, AutoencoderTrainer
 from tinyart.models.char_rnn import CharModel, CharTrainer
 from tinyart.models.classifier import ClassifierTrainer
+from tinyart.models.composers import CharWriter, Composer, MelodyComposer
 from tinyart.models.dcgan import DCGANTrainer, dcgan
 from tinyart.models.gan import GAN, GANTrainer, mlp_gan
 from tinyart.models.latent import slerp, walk
@@ -15,9 +16,11 @@ from tinyart.models.polyphony import MusicTrainer, PolyphonicModel
 from tinyart.models.rnn import RecurrentNetwork
 from tinyart.models.vae import VAE, VAETrainer
 
-Trainers = VAETrainer | AutoencoderTrainer | GANTrainer | DCGANTrainer | ClassifierTrainer
+Trainers = (VAETrainer | AutoencoderTrainer | GANTrainer | DCGANTrainer | ClassifierTrainer | CharWriter | Composer |
+            MelodyComposer)
 TRAINERS: dict[str, type[Trainers]] = {"vae": VAETrainer, "autoencoder": AutoencoderTrainer, "gan": GANTrainer,
-                                       "dcgan": DCGANTrainer, "classifier": ClassifierTrainer}  # fmt: skip
+                                       "dcgan": DCGANTrainer, "classifier": ClassifierTrainer, "char": CharWriter,
+                                       "music": Composer, "melody": MelodyComposer}  # fmt: skip
 
 
 def settings_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
