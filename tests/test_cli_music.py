@@ -86,7 +86,7 @@ def test_melodies_of_an_abc_file(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main([*command, "--batch", "4", "--steps", "8", *TOY]) == 0
     assert "1 tunes read, 1 files skipped" in capsys.readouterr().out
     settings = read_run(tmp_path / "r").meta["config"]["model"]
-    assert settings["events"] == [".", "1/4", "60", "62", "63", "65", "M:4/4", "|"] or "64" in settings["events"]
+    assert settings["events"] == [".", "1/4", "60", "62", "64", "65", "M:4/4", "|"]
     assert settings["tempo"] == 90
 
 
@@ -127,9 +127,10 @@ def checkpoints(run: Path) -> dict[str, str]:
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(model: str, runs: Path, midi_files: Path, tmp_path: Path,
                                                          monkeypatch: pytest.MonkeyPatch) -> None:
     data = {"music": str(midi_files), "melody": "tunes", "char": str(runs / "rain.txt")}[model]
+
     def command(run: str) -> list[str]:
-        return ["train", model, "--data", data, "--out", str(tmp_path / run), "--batch", "4", "--epochs", "3",
-                "--dropout", "0.3", "--hidden", "5", "--layers", "2", *(["--steps", "60"] if model == "melody" else [])]
+        return ["train", model, "--data", data, "--out", str(tmp_path / run), "--epochs", "3", "--dropout", "0.3",
+                "--hidden", "5", "--layers", "2", "--batch", "60" if model == "melody" else "4"]
 
     assert main(command("straight")) == 0
     from tinyart.models import TRAINERS
@@ -266,7 +267,7 @@ def test_wrong_runs_and_primes_get_one_sentence(runs: Path, tmp_path: Path, caps
     (tmp_path / "strange.abc").write_text("X:1\nM:7/8\nK:C\nC31/64|")
     assert "compose: prime: expected events that the model has seen, got 31/512, M:7/8" in refused(
         ["compose", melody, *out, "--prime", str(tmp_path / "strange.abc")], capsys)
-    assert "expected the 17 characters that are known, got '?Q'" in refused(
+    assert "expected the 14 characters that are known, got '?Q'" in refused(
         ["write", char, "--prime", "the Q?"], capsys)
     assert not (tmp_path / "x.mid").exists()
 

@@ -167,7 +167,8 @@ def melodies(data: str) -> tuple[list[str], float]:
         print(report, flush=True)
     else:
         raise ArgumentError("tinyart", "--data", "tunes or an .abc file", repr(data), fix="see that it exists")
-    return [event for tune in found for event in tune_events(tune)], round(float(np.median([t.tempo for t in found])), 2)
+    tempo = round(float(np.median([tune.tempo for tune in found])), 2)
+    return [event for tune in found for event in tune_events(tune)], tempo
 
 
 def evaluate(trainer: Any, model: str, data: str) -> None:

@@ -35,23 +35,6 @@ def test_measures_of_silence() -> None:
     assert math.isnan(m.melodic_step(silence))
 
 
-def test_note_nll_is_the_log_of_the_product() -> None:
-    p = m.note_frequencies([A, B])
-    assert p[3] == 3.5 / 7
-    assert p[50] == 0.5 / 7
-    rows = np.concatenate([A, B])
-    assert m.note_nll([A, B], p) == pytest.approx(-np.log(np.where(rows == 1, p, 1 - p).prod(1)).mean())
-
-
-def test_frequencies_have_the_least_nll() -> None:
-    rng = np.random.default_rng(0)
-    truth = rng.uniform(0.05, 0.5, 88)
-    pieces = [(rng.uniform(size=(500, 88)) < truth).astype(np.uint8) for _ in range(4)]
-    best = m.note_nll(pieces, m.note_frequencies(pieces))
-    assert best < m.note_nll(pieces, truth) < best + 0.05
-    assert m.note_nll(pieces, np.full(88, 0.25)) > best + 1
-
-
 def test_pitch_class_distance() -> None:
     assert m.pitch_class_distance([A], [A]) == 0
     assert m.pitch_class_distance([piece((0,))], [piece((12, 24))]) == 0

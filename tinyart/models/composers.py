@@ -26,6 +26,7 @@ Array = np.ndarray[Any, Any]
 
 BEATS = 4  # quarter notes in a bar of a `Composer`, whose rolls know no metre
 SAMPLE_BARS, SAMPLE_CHARACTERS = 16, 500  # of what is written after an epoch
+EVENTS = 24  # of a bar, at most, on average: eight notes of two events each are seventeen with the bar line
 STEPS_PER_BEAT = 12  # of melodies: sixteenths, and triplets of eighths
 _FIRST_SYMBOL, _SYMBOLS = 0xE000, 6400  # Unicode's private use area: a character stands for an event
 
@@ -71,7 +72,7 @@ class MelodyComposer(CharTrainer):
             raise ArgumentError("compose", "prime", "events that the model has seen", ", ".join(strange[:8]),
                                 fix="a tune like those that it was trained on")
         first = self.symbols_of([END, *begun])
-        written = self.module.sample(first, 64 * bars, temperature=temperature, top_k=top_k, top_p=top_p,
+        written = self.module.sample(first, EVENTS * bars, temperature=temperature, top_k=top_k, top_p=top_p,
                                      generator=generator)
         new = [self.events[ord(symbol) - _FIRST_SYMBOL] for symbol in written]
         whole = [i for i, event in enumerate(new) if event == BAR][bars - 1 :]  # where as many bars are written

@@ -1,7 +1,7 @@
 """Measures of music in which several notes sound together, to compare what a model writes with what people wrote.
 
 A piece is a piano roll r, (T, 88), of 0 and 1; all measures are of a list of pieces. None says that music is good: each
-says one thing that good music of a style has, and that noise, or a copy, has not.
+says one thing that good music of a style has, and that noise, or a copy, has not. (`polyphony.frequency_nats` is another.)
 """
 
 import math
@@ -14,22 +14,6 @@ Array = np.ndarray[Any, Any]
 Pieces = Sequence[Array]
 
 CONSONANT = (0, 3, 4, 5, 7, 8, 9)  # semitones within an octave: unison, thirds, fourth, fifth, sixths
-
-
-def note_frequencies(pieces: Pieces) -> Array:
-    """p_c = (n_c + ½)/(n + 1): in how many of the n steps key c sounds: float64 (88,)"""
-    rows = np.concatenate(pieces)  # (n, 88)
-    share: Array = (rows.sum(0, dtype=np.float64) + 0.5) / (len(rows) + 1)
-    return share
-
-
-def note_nll(pieces: Pieces, p: Array) -> float:
-    """-Σ_c r_c ln p_c + (1 - r_c) ln(1 - p_c), the mean over steps, in nats: notes independent of all other notes.
-
-    With the frequencies of the training chorales, the published "note 1-gram", 11.06 (Boulanger-Lewandowski et al.
-    2012, Table 1)."""
-    rows = np.concatenate(pieces)
-    return float(-(rows @ np.log(p) + (1.0 - rows) @ np.log1p(-p)).mean())
 
 
 def voices(pieces: Pieces) -> float:
