@@ -8,18 +8,18 @@ import hashlib
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from tinyart import __version__
+from tinyart.cli_parts import Parser, command, count, open_run, output_file, rate, seed, share, widths
 from tinyart.errors import ArgumentError, TinyartError
 
 if TYPE_CHECKING:
     from numpy import ndarray
 
-    from tinyart.checkpoint import Checkpoint
     from tinyart.models import Trainers
 
 # What --help offers must be known without importing the models; a test compares it with them.
@@ -58,131 +58,83 @@ def main(argv: list[str] | None = None) -> int:
 # ---- arguments
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}. Fix: see `{self.prog} --help`\n")
-
-
 def _parser() -> argparse.ArgumentParser:
     from tinyart import cli_music
 
-    parser = _Parser(prog="tinyart", description="Train generative models on pictures, music and text, and see what "
+    parser = Parser(prog="tinyart", description="Train generative models on pictures, music and text, and see what "
                                                  "they make.",
                      allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"tinyart {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    train = _command(commands, "train", _train, "train a model, or go on with the run found in --out")
+    train = command(commands, "train", _train, "train a model, or go on with the run found in --out")
     train.add_argument("model", choices=MODELS)
     train.add_argument("--data", required=True, help="mnist, art or art:FAMILY,.. (drawn here), a folder, an .npz; "
                        "music: jsb, tunes, a folder of MIDI files, an .abc; char: a text file")
     train.add_argument("--out", required=True, metavar="RUN", help="the run's folder")
-    train.add_argument("--epochs", type=_count, help="in all, those of a continued run included "
+    train.add_argument("--epochs", type=count, help="in all, those of a continued run included "
                        "({}; music {music}, melody {melody}, char {char})".format(EPOCHS, **cli_music.EPOCHS))
-    train.add_argument("--batch", type=_count, help="examples a step ({}; char {char}, melody {melody}, music {music})"
+    train.add_argument("--batch", type=count, help="examples a step ({}; char {char}, melody {melody}, music {music})"
                        .format(BATCH, **cli_music.BATCH))
-    train.add_argument("--lr", type=_rate, help="learning rate (0.001; gan and dcgan 0.0002; char, melody 0.002)")
-    train.add_argument("--latent", type=_count, help="dimensions of z (20; gan and dcgan 100)")
-    train.add_argument("--hidden", type=_widths, help="widths of dense layers, such as 512,256 (400; gan 1024,1024), "
+    train.add_argument("--lr", type=rate, help="learning rate (0.001; gan and dcgan 0.0002; char, melody 0.002)")
+    train.add_argument("--latent", type=count, help="dimensions of z (20; gan and dcgan 100)")
+    train.add_argument("--hidden", type=widths, help="widths of dense layers, such as 512,256 (400; gan 1024,1024), "
                        "or of recurrent ones (128; music 100)")
     train.add_argument("--activation", choices=ACTIVATIONS, help="vae, autoencoder (relu)")
     train.add_argument("--decoder", choices=DECODERS, help="vae (bernoulli); gaussian is sharper for colour")
     train.add_argument("--loss", choices=LOSSES, help="gan, dcgan: the first two; autoencoder: the others")
-    train.add_argument("--width", type=_count, help="dcgan: channels of its largest maps (64)")
-    train.add_argument("--dropout", type=_share, help="gan: of D's units (0.3); recurrent: between layers")
+    train.add_argument("--width", type=count, help="dcgan: channels of its largest maps (64)")
+    train.add_argument("--dropout", type=share, help="gan: of D's units (0.3); recurrent: between layers")
     train.add_argument("--network", choices=NETWORKS, help="classifier (lenet)")
     cli_music.add_train_arguments(train)
-    train.add_argument("--seed", type=_seed, default=0, help="of weights, order and noise (0)")
-    train.add_argument("--size", type=_count, help=f"pictures are cropped and resized to it ({FOLDER_SIZE})")
+    train.add_argument("--seed", type=seed, default=0, help="of weights, order and noise (0)")
+    train.add_argument("--size", type=count, help=f"pictures are cropped and resized to it ({FOLDER_SIZE})")
     train.add_argument("--new", action="store_true", help="start afresh where RUN holds a run")
 
-    sample = _command(commands, "sample", _sample, "a sheet of new pictures")
+    sample = command(commands, "sample", _sample, "a sheet of new pictures")
     sample.add_argument("run")
     sample.add_argument("--out", required=True, metavar="SHEET.png")
-    sample.add_argument("-n", type=_count, default=64, help="pictures (64)")
-    sample.add_argument("--seed", type=_seed, default=0, help="another one gives other pictures (0)")
+    sample.add_argument("-n", type=count, default=64, help="pictures (64)")
+    sample.add_argument("--seed", type=seed, default=0, help="another one gives other pictures (0)")
 
-    reconstruct = _command(commands, "reconstruct", _reconstruct, "pictures, and below each what the model keeps of it")
+    reconstruct = command(commands, "reconstruct", _reconstruct, "pictures, and below each what the model keeps of it")
     reconstruct.add_argument("run")
     reconstruct.add_argument("--out", required=True, metavar="SHEET.png")
     reconstruct.add_argument("--data", help="other pictures than those that it was trained on")
-    reconstruct.add_argument("-n", type=_count, default=32, help="pictures (32)")
+    reconstruct.add_argument("-n", type=count, default=32, help="pictures (32)")
 
-    evaluate = _command(commands, "evaluate", _evaluate, "how good a model is, on the test set of MNIST or JSB")
+    evaluate = command(commands, "evaluate", _evaluate, "how good a model is, on the test set of MNIST or JSB")
     evaluate.add_argument("run")
     evaluate.add_argument("--data", help="other data; for a classifier in a folder each class, or an npz's labels")
 
-    interpolate = _command(commands, "interpolate", _interpolate, "an animation that goes from picture to picture")
+    interpolate = command(commands, "interpolate", _interpolate, "an animation that goes from picture to picture")
     interpolate.add_argument("run")
     interpolate.add_argument("--out", required=True, metavar="X.gif", help="or .webp or .png")
-    interpolate.add_argument("-n", type=_count, default=16, help="pictures side by side (16)")
-    interpolate.add_argument("--stops", type=_count, default=5, help="places that each goes through (5)")
-    interpolate.add_argument("--frames", type=_count, default=12, help="from one place to the next (12)")
-    interpolate.add_argument("--seed", type=_seed, default=0, help="another one gives other places (0)")
+    interpolate.add_argument("-n", type=count, default=16, help="pictures side by side (16)")
+    interpolate.add_argument("--stops", type=count, default=5, help="places that each goes through (5)")
+    interpolate.add_argument("--frames", type=count, default=12, help="from one place to the next (12)")
+    interpolate.add_argument("--seed", type=seed, default=0, help="another one gives other places (0)")
 
     cli_music.add_commands(commands)
 
-    info = _command(commands, "info", _info, "what a run is and how far it came")
+    info = command(commands, "info", _info, "what a run is and how far it came")
     info.add_argument("run")
 
-    data = _command(commands, "data", _data, "download a data set: data fetch mnist")
+    data = command(commands, "data", _data, "download a data set: data fetch mnist")
     data.add_argument("action", choices=("fetch",))
     data.add_argument("name")
     data.add_argument("--url", help="in place of the known mirrors")
     data.add_argument("--into", metavar="FOLDER", help="in place of the cache")
 
-    lesson = _command(commands, "lesson", _lesson, "the course: its list, or one lesson, run and read")
+    lesson = command(commands, "lesson", _lesson, "the course: its list, or one lesson, run and read")
     lesson.add_argument("number", nargs="?", help="such as 07, or the name of a slip; without it the list")
     lesson.add_argument("--toy", action="store_true", help="at the size of the tests, within seconds")
     lesson.add_argument("--no-pause", action="store_true", help="do not wait for Enter")
     lesson.add_argument("--out", metavar="FOLDER", help="of its pictures (runs/lessons/NUMBER)")
 
-    demo = _command(commands, "demo", _demo, "train on pictures drawn here, within two minutes, and show what came out")
+    demo = command(commands, "demo", _demo, "train on pictures drawn here, within two minutes, and show what came out")
     demo.add_argument("--out", default="tinyart-demo", metavar="FOLDER", help="where the run goes (tinyart-demo)")
     return parser
-
-
-def _command(commands: Any, name: str, run: Callable[[Any], None], text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(command=run)
-    return parser
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:12]) <= 1_000_000):
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 to 1000000, got {text!r}")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text[:20]) < 1 << 63):
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 2**63 - 1, got {text!r}")
-    return int(text)
-
-
-def _rate(text: str) -> float:
-    return _number(text, 1)
-
-
-def _number(text: str, most: float) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= most:
-        raise argparse.ArgumentTypeError(f"expected a number above 0 and at most {most:g}, got {text!r}")
-    return value
-
-
-def _share(text: str) -> float:
-    value = _rate(text) if text.strip("0.") else 0.0
-    if value == 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to below 1, got {text!r}")
-    return value
-
-
-def _widths(text: str) -> list[int]:
-    return [_count(width) for width in text.split(",")]
 
 
 # ---- commands
@@ -307,34 +259,17 @@ def _art(families: str, size: int, count: int) -> tuple["ndarray", "ndarray"]:
     return images[kept], np.array(names)[labels[kept]]
 
 
-def _open(run: str, *needed: str) -> tuple[Any, "Checkpoint"]:
-    """A run's trainer and checkpoint. needed: what the trainer or its module must be able to do."""
-    from tinyart.models import build
-    from tinyart.train import load_trainer, read_run
-
-    found = read_run(run)
-    for note in found.notes:
-        print(note, file=sys.stderr)
-    trainer = build(found.meta["config"].get("model", {}))
-    for name in needed:
-        if not (hasattr(trainer, name) or hasattr(trainer.module, name)):
-            raise ArgumentError("tinyart", run, f"a model with `{name}`", f"a {found.meta['config']['model']['name']}",
-                                fix="tinyart --help says what each command is for")
-    load_trainer(found, trainer)
-    return trainer, found
-
-
 def _sample(arguments: Any) -> None:
     from tinyart.random import Generator
 
-    out = _output(arguments.out, ".png")
-    trainer, _ = _open(arguments.run, "images")
+    out = output_file(arguments.out, ".png")
+    trainer, _ = open_run(arguments.run, "images")
     _write_sheet(out, trainer.images(trainer.noise(arguments.n, Generator(arguments.seed))))
 
 
 def _reconstruct(arguments: Any) -> None:
-    out = _output(arguments.out, ".png")
-    trainer, found = _open(arguments.run, "reconstruct")
+    out = output_file(arguments.out, ".png")
+    trainer, found = open_run(arguments.run, "reconstruct")
     source = found.meta["source"]
     images = _pictures(arguments.data or source["data"], source["size"], drawn=10 * arguments.n).images
     _write_reconstructions(out, trainer, images[: arguments.n])
@@ -357,7 +292,7 @@ def _evaluate(arguments: Any) -> None:
     from tinyart import cli_music
     from tinyart.random import Generator
 
-    trainer, found = _open(arguments.run, "evaluate")
+    trainer, found = open_run(arguments.run, "evaluate")
     source, model = found.meta["source"], found.meta["config"]["model"]["name"]
     classifies = model == "classifier"
     data = arguments.data or source["data"]
@@ -386,8 +321,8 @@ def _print_metrics(confusion: "ndarray", names: Sequence[str]) -> None:
 
 
 def _interpolate(arguments: Any) -> None:
-    out = _output(arguments.out, ".gif", ".webp", ".png", ".apng")
-    trainer, _ = _open(arguments.run, "images")
+    out = output_file(arguments.out, ".gif", ".webp", ".png", ".apng")
+    trainer, _ = open_run(arguments.run, "images")
     _write_walk(out, trainer, arguments.n, arguments.stops, arguments.frames, arguments.seed)
 
 
@@ -407,7 +342,7 @@ def _write_walk(out: Path, trainer: Any, n: int, stops: int, frames: int, seed: 
 def _info(arguments: Any) -> None:
     from tinyart.train import loss_curves
 
-    trainer, found = _open(arguments.run)
+    trainer, found = open_run(arguments.run)
     config, batches = found.meta["config"], found.meta["batches"]
     model = dict(config["model"])
     print(f"model       {model.pop('name')}, {sum(p.size for p in trainer.module.parameters()):,} parameters")
@@ -459,14 +394,6 @@ def _demo(arguments: Any) -> None:
     _write_walk(out / "interpolation.gif", trainer, n=16, stops=5, frames=12, seed=2)
     _write_reconstructions(out / "reconstructions.png", trainer, seen)
     print(out / "loss.png")
-
-
-def _output(path: str, *endings: str) -> Path:
-    out = Path(path)
-    if out.suffix.lower() not in endings:
-        raise ArgumentError("tinyart", "--out", f"a file name that ends in {' or '.join(endings)}", repr(path))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    return out
 
 
 def _write_sheet(out: Path, images: "ndarray", columns: int | None = None) -> None:

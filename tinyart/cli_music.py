@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinyart import cli
+from tinyart.cli_parts import command, count, number, open_run, output_file, rate, seed
 from tinyart.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -31,33 +31,33 @@ ENDINGS = (".mid", ".midi", ".wav", ".png")
 def add_train_arguments(train: Any) -> None:
     """What `tinyart train` takes for these models only."""
     train.add_argument("--cell", choices=CELLS, help="of recurrent networks (char, melody: lstm; music: gru)")
-    train.add_argument("--layers", type=cli._count, help="of recurrent networks (char, melody: 2; music: 1)")
-    train.add_argument("--steps", type=cli._count, help="char, melody: symbols that a gradient goes back (50; 32)")
-    train.add_argument("--steps-per-beat", type=cli._count, help=f"music: of MIDI files ({STEPS_PER_BEAT})")
+    train.add_argument("--layers", type=count, help="of recurrent networks (char, melody: 2; music: 1)")
+    train.add_argument("--steps", type=count, help="char, melody: symbols that a gradient goes back (50; 32)")
+    train.add_argument("--steps-per-beat", type=count, help=f"music: of MIDI files ({STEPS_PER_BEAT})")
 
 
 def add_commands(commands: Any) -> None:
     """`compose` and `write`."""
-    compose = cli._command(commands, "compose", _compose, "music by a model that was trained on music")
+    compose = command(commands, "compose", _compose, "music by a model that was trained on music")
     compose.add_argument("run")
     compose.add_argument("--out", required=True, nargs="+", metavar="FILE", help="one or more of .mid, .wav and .png")
-    compose.add_argument("--bars", type=cli._count, default=16, help="to write (16); a melody may end sooner")
+    compose.add_argument("--bars", type=count, default=16, help="to write (16); a melody may end sooner")
     compose.add_argument("--temperature", type=_temperature, default=1.0, help="below 1 safer, above bolder (1)")
     compose.add_argument("--prime", metavar="FILE", help="music to go on from: .mid, or .abc for melodies")
-    compose.add_argument("--seed", type=cli._seed, default=0, help="another one gives other music (0)")
+    compose.add_argument("--seed", type=seed, default=0, help="another one gives other music (0)")
 
-    write = cli._command(commands, "write", _write, "text by a model that was trained on text")
+    write = command(commands, "write", _write, "text by a model that was trained on text")
     write.add_argument("run")
     write.add_argument("--prime", default="", metavar="TEXT", help="text to go on from")
-    write.add_argument("--length", type=cli._count, default=500, help="characters (500)")
+    write.add_argument("--length", type=count, default=500, help="characters (500)")
     write.add_argument("--temperature", type=_temperature, default=1.0, help="below 1 safer, above bolder (1)")
-    write.add_argument("--top-k", type=cli._count, help="choose among the k likeliest characters")
-    write.add_argument("--top-p", type=cli._rate, help="choose among the likeliest that have this probability together")
-    write.add_argument("--seed", type=cli._seed, default=0, help="another one gives other text (0)")
+    write.add_argument("--top-k", type=count, help="choose among the k likeliest characters")
+    write.add_argument("--top-p", type=rate, help="choose among the likeliest that have this probability together")
+    write.add_argument("--seed", type=seed, default=0, help="another one gives other text (0)")
 
 
 def _temperature(text: str) -> float:
-    return 0.0 if not text.strip("0.") and text.strip(".") else cli._number(text, 100)
+    return 0.0 if not text.strip("0.") and text.strip(".") else number(text, 100)
 
 
 @dataclass
@@ -200,8 +200,8 @@ def _compose(arguments: Any) -> None:
     from tinyart.data import read_abc, read_midi, save_image, score_picture, write_midi, write_wav
     from tinyart.random import Generator
 
-    outs = [cli._output(path, *ENDINGS) for path in arguments.out]
-    trainer, found = cli._open(arguments.run, "compose")
+    outs = [output_file(path, *ENDINGS) for path in arguments.out]
+    trainer, found = open_run(arguments.run, "compose")
     prime: Any = None
     if arguments.prime is not None:
         melody = found.meta["config"]["model"]["name"] == "melody"
@@ -225,7 +225,7 @@ def _compose(arguments: Any) -> None:
 def _write(arguments: Any) -> None:
     from tinyart.random import Generator
 
-    trainer, found = cli._open(arguments.run, "sample")
+    trainer, found = open_run(arguments.run, "sample")
     if found.meta["config"]["model"]["name"] != "char":
         raise ArgumentError("tinyart", arguments.run, "a model of text", "another", fix="tinyart train char")
     text = trainer.module.sample(arguments.prime, arguments.length, temperature=arguments.temperature,

@@ -24,7 +24,7 @@ LAYERS = [
     {"nn", "optim", "random", "testing", "io"},
     {"__init__"},  # so `import tinyart` loads none of the following
     {"models", "train", "checkpoint", "lesson"},
-    {"cli", "cli_music", "__main__"},
+    {"cli_parts", "cli_music", "cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

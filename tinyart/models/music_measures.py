@@ -1,7 +1,7 @@
 """Measures of music in which several notes sound together, to compare what a model writes with what people wrote.
 
 A piece is a piano roll r, (T, 88), of 0 and 1; all measures are of a list of pieces. None says that music is good: each
-says one thing that good music of a style has, and that noise, or a copy, has not. (`polyphony.frequency_nats` is another.)
+says one thing that good music of a style has, and noise, or a copy, has not; `polyphony.frequency_nats` is one more.
 """
 
 import math
