@@ -5,13 +5,14 @@ NumPy arrays are on the CPU, CuPy arrays on CUDA. There is no current device.
 
 import ctypes
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from importlib import import_module
 from typing import Any, Protocol, cast
 
 import numpy as np
 
-from tinyart.errors import ArgumentError, DeviceError, DtypeError
+from tinyart.errors import ArgumentError, DeviceError, DtypeError, OutOfMemory, ShapeError, TinyartError
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 DTYPES = frozenset(np.dtype(name) for name in ("float32", "float64", "int32", "int64", "uint8", "bool"))
@@ -118,6 +119,8 @@ class Kernels(Protocol):
                  lr: float, alpha: float, eps: float, weight_decay: float, momentum: float = 0.0) -> None: ...
     def adam_(self, p: Array, g: Array, m: Array, v: Array, *, lr: float, beta1: float, beta2: float, eps: float,
               step: int, weight_decay: float, decoupled: bool) -> None: ...
+    def adam_all_(self, ps: Sequence[Array], gs: Sequence[Array], ms: Sequence[Array], vs: Sequence[Array], *, lr: Any,
+                  beta1: float, beta2: float, eps: float, step: Any, weight_decay: float, decoupled: bool) -> None: ...
 
     # random
     def counters_used(self, size: int, dtype: Any) -> int: ...
@@ -181,7 +184,8 @@ def _kernels_elsewhere(arrays: tuple[Any, ...]) -> Kernels:
     return _cuda if devices == {"cuda"} else _cpu
 
 
-def _cupy() -> Any:
+def cupy() -> Any:
+    """CuPy. Errors: `DeviceError` without it, its driver or a GPU."""
     try:
         import cupy
 
@@ -202,6 +206,8 @@ def as_array(value: Any, dtype: Any = None, device: str | None = None) -> Array:
             return value
     elif not hasattr(value, "__cuda_array_interface__"):
         value = _from_python(value, dtype)
+    elif not hasattr(value, "get"):  # another library's array on a GPU, which CuPy takes over without a copy
+        value = cupy().asarray(value)
     if dtype is not None and value.dtype != dtype:
         value = value.astype(_supported(np.dtype(dtype)))
     elif value.dtype not in DTYPES:
@@ -227,7 +233,29 @@ def to_device(array: Array, device: str) -> Array:
         raise ArgumentError("device", "device", "'cpu' or 'cuda'", repr(device))
     if device == device_of(array):
         return array
-    return _cupy().asarray(array) if device == "cuda" else array.get()
+    return cupy().asarray(array) if device == "cuda" else array.get()
+
+
+@cache
+def prototype(device: str) -> Array:
+    """An empty array there, for kernels that are given no other: they make theirs on the device of `like`."""
+    return to_device(np.empty(0, np.uint64), device)
+
+
+def may_share_memory(array: Array, source: Any) -> bool:
+    """Whether `array`, made of `source` by `as_array`, can be its memory."""
+    if device_of(array) == "cpu":
+        return not hasattr(source, "__cuda_array_interface__") and np.may_share_memory(array, source)
+    return hasattr(source, "__cuda_array_interface__")
+
+
+def explained(error: Exception, operation: str, arrays: Iterable[Any]) -> TinyartError:
+    """What a kernel's own error says about its inputs."""
+    inputs = ", ".join(map(describe, arrays))
+    if isinstance(error, MemoryError):
+        return OutOfMemory(operation, "result", f"room for what is made of {inputs}", str(error),
+                           fix="a smaller batch, or fewer tensors kept")
+    return ShapeError(operation, "inputs", f"arguments that fit together ({error})", inputs)
 
 
 def describe(x: Any) -> str:

@@ -42,6 +42,10 @@ class DeviceError(TinyartError, ValueError):
     """Arrays of different devices in one operation, or a device that this machine lacks."""
 
 
+class OutOfMemory(TinyartError, MemoryError):
+    """An array that the device has no room for. Nothing is lost but that array: with less at once, go on."""
+
+
 class ArgumentError(TinyartError, ValueError):
     """A setting outside its range."""
 

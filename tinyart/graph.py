@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import _GeneratorContextManager, contextmanager
 from typing import Any
 
-from tinyart.backend import Array, as_array, describe, kernels_of
+from tinyart.backend import Array, as_array, describe, explained, kernels_of
 from tinyart.errors import DtypeError, GraphError, ShapeError, users_line
 
 _index = itertools.count()
@@ -118,9 +118,8 @@ def apply(op: Any, *inputs: Any, **settings: Any) -> Any:
     kernel = getattr(kernels_of(*arrays), op.kernel)
     try:
         made = kernel(*arrays, **settings)
-    except (ValueError, IndexError) as error:
-        raise ShapeError(op.name, "inputs", f"arguments that fit together ({error})",
-                         ", ".join(map(describe, arrays))) from error
+    except (ValueError, IndexError, MemoryError) as error:
+        raise explained(error, op.name, arrays) from error
     results = [as_array(r) for r in (made if isinstance(made, tuple | list) else (made,))]
     if _mode.anomaly:
         _refuse_nan(op.name, "result", results, users_line())

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyart.backend import describe, kernels_of, to_device
+from tinyart.backend import describe, kernels_of, prototype
 from tinyart.errors import ArgumentError, DtypeError
 from tinyart.tensor import Tensor
 
@@ -85,7 +85,7 @@ class Generator:
         return Tensor(self._draw("permutation", n, np.int64, device, n=n))
 
     def _draw(self, kernel: str, size: int, dtype: Any, device: str, /, **settings: Any) -> Any:
-        like = to_device(np.empty(0, np.uint64), device)
+        like = prototype(device)
         kernels = kernels_of(like)
         used = kernels.counters_used(size, dtype)
         with _lock:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tinyart import graph, ops
-from tinyart.backend import as_array, device_of, to_device
+from tinyart.backend import as_array, cupy, device_of, may_share_memory, to_device
 from tinyart.errors import ArgumentError, DtypeError, GraphError
 from tinyart.graph import Variable
 
@@ -112,8 +112,9 @@ def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_gra
 
     Errors: `DtypeError` for a dtype without support or a gradient of integers, `DeviceError` for a missing device.
     """
-    array = as_array(data.array if isinstance(data, Variable) else data, dtype, device)
-    result = Tensor(array.copy() if np.may_share_memory(array, getattr(data, "array", data)) else array)
+    source = data.array if isinstance(data, Variable) else data
+    array = as_array(source, dtype, device)
+    result = Tensor(array.copy() if may_share_memory(array, source) else array)
     if requires_grad:
         graph.leaf(result)
     return result
@@ -124,8 +125,4 @@ def from_dlpack(source: Any) -> Tensor:
     kind = source.__dlpack_device__()[0]
     if kind not in (1, 2):
         raise ArgumentError("from_dlpack", "source", "an array on the CPU or a CUDA device", f"device type {kind}")
-    if kind == 1:
-        return Tensor(as_array(np.from_dlpack(source)))
-    import cupy
-
-    return Tensor(as_array(cupy.from_dlpack(source)))
+    return Tensor(as_array((np if kind == 1 else cupy()).from_dlpack(source)))

@@ -5,6 +5,7 @@ OVERRIDES: dict[str, str] = {  # kernel -> module here; loaded, and Numba with i
     "normal": "random",
     "bernoulli": "random",
     "adam_": "optim",
+    "adam_all_": "optim",
     "conv": "conv",
     "conv_input": "conv",
     "conv_weight": "conv",

@@ -1,5 +1,6 @@
 """Adam in one pass: each of p, g, m, v is read once and p, m, v written once, where NumPy makes a dozen passes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,26 @@ def adam_(
     rate, root = lr / (1 - beta1**step), (1 - beta2**step) ** 0.5
     scalars = [p.dtype.type(s) for s in (rate, root, 1 - beta1, beta2, 1 - beta2, eps, keep, decay)]
     share(_adam, p.size, _BLOCK, *(a.reshape(-1) for a in arrays), *scalars)
+
+
+def adam_all_(
+    ps: Sequence[Array],
+    gs: Sequence[Array],
+    ms: Sequence[Array],
+    vs: Sequence[Array],
+    *,
+    lr: Any,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    step: Any,
+    weight_decay: float,
+    decoupled: bool,
+) -> None:
+    """As the reference."""
+    for arrays in zip(ps, gs, ms, vs, strict=True):
+        adam_(*arrays, lr=lr, beta1=beta1, beta2=beta2, eps=eps, step=step, weight_decay=weight_decay,
+              decoupled=decoupled)  # fmt: skip
 
 
 @compiled

@@ -4,7 +4,7 @@ from .conv import conv, conv_input, conv_weight
 from .elementwise import *  # noqa: F403  (a table of names)
 from .index import put_add, take, take_add, take_along, take_along_add
 from .norm import batch_norm, batch_norm_backward, layer_norm, layer_norm_backward
-from .optim import adam_, rmsprop_, sgd_
+from .optim import adam_, adam_all_, rmsprop_, sgd_
 from .pool import max_pool, max_pool_gather, max_pool_input, sum_pool, sum_pool_input
 from .random import bernoulli, counters_used, normal, permutation, randint, uniform
 from .recurrent import gru, gru_backward, lstm, lstm_backward, rnn, rnn_backward

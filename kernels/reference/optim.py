@@ -3,6 +3,7 @@
 State arrays (m, v, ..) have p's shape and dtype and start at zero. With `weight_decay` λ the gradient is g + λ·p.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,26 @@ def adam_(
     v *= beta2
     v += (1 - beta2) * (g * g)
     p -= lr / (1 - beta1**step) * (m / (np.sqrt(v) / (1 - beta2**step) ** 0.5 + eps))
+
+
+def adam_all_(
+    ps: Sequence[Array],
+    gs: Sequence[Array],
+    ms: Sequence[Array],
+    vs: Sequence[Array],
+    *,
+    lr: Any,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    step: Any,
+    weight_decay: float,
+    decoupled: bool,
+) -> None:
+    """`adam_` for each of several parameters, which a device may do at once."""
+    for arrays in zip(ps, gs, ms, vs, strict=True):
+        adam_(*arrays, lr=lr, beta1=beta1, beta2=beta2, eps=eps, step=step, weight_decay=weight_decay,
+              decoupled=decoupled)  # fmt: skip
 
 
 def _decayed(g: Array, p: Array, weight_decay: float) -> Array:

@@ -30,7 +30,7 @@ def argmin(x: Array, *, axis: int | None, keepdims: bool) -> Array:
 
 def logsumexp(x: Array, *, axis: Any, keepdims: bool) -> Array:
     """log Σ e^x = m + log Σ e^(x - m), m = max x, or 0 where that is infinite"""
-    m = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    m = _max(x, axis)
     m = np.where(np.isfinite(m), m, 0)
     total = np.log(np.sum(np.exp(x - m), axis=axis, keepdims=True)) + m
     return total if keepdims else np.squeeze(total, axis=axis)
@@ -38,11 +38,18 @@ def logsumexp(x: Array, *, axis: Any, keepdims: bool) -> Array:
 
 def softmax(x: Array, *, axis: int) -> Array:
     """e^(x - max) / Σ e^(x - max)"""
-    e = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
+    e = np.exp(x - _max(x, axis))
     return e / np.sum(e, axis=axis, keepdims=True)
 
 
 def log_softmax(x: Array, *, axis: int) -> Array:
     """(x - max) - log Σ e^(x - max)"""
-    d = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    d = x - _max(x, axis)
     return d - np.log(np.sum(np.exp(d), axis=axis, keepdims=True))
+
+
+def _max(x: Array, axis: Any) -> Array:
+    """max x with the axes kept, -∞ over nothing (for which CuPy has no `initial`)."""
+    if x.size:
+        return np.max(x, axis=axis, keepdims=True)
+    return np.full_like(x, -np.inf, shape=np.sum(x, axis=axis, keepdims=True).shape)

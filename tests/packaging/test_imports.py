@@ -28,11 +28,12 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
-# numba owns llvmlite, cupy owns cupyx. The reference runs on either array type and knows no compiler.
+# numba owns llvmlite, cupy owns cupyx and brings cuda.pathfinder.
+# The reference runs on either array type and knows no compiler.
 KERNELS = {
     "reference": {"numpy", "cupy", "cupyx"},
     "cpu": {"numpy", "numba", "llvmlite"},
-    "cuda": {"numpy", "numba", "llvmlite", "cupy", "cupyx"},
+    "cuda": {"numpy", "numba", "llvmlite", "cuda", "cupy", "cupyx"},
 }
 MODULE_OF = {"pillow": "PIL", "cupy-cuda12x": "cupy", "cupy-cuda13x": "cupy"}  # where it is not the distribution's name
 BY_NAME = {"backend"}  # may import a module by a computed name

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinyart.backend import as_array, device_of
 from tinyart.errors import DtypeError, ShapeError
 from tinyart.graph import Variable, apply
 from tinyart.ops.op import Op
@@ -74,11 +75,13 @@ def gather(x: Any, indices: Any, axis: int) -> "Tensor":
 
 
 def checked_indices(name: str, argument: str, x: Any, indices: Any, axis: int) -> Any:
-    """`indices` as a tensor or an array. Errors: as `take`."""
-    array = indices.array if isinstance(indices, Variable) else np.asarray(indices)
+    """`indices` as a tensor or an array. Errors: as `take`, but on a GPU none for an index out of range: to look for
+    one the program would wait for the device, so there it reads as NaN (0 of integers), and adds to nothing.
+    """
+    array = indices.array if isinstance(indices, Variable) else as_array(indices)
     if array.dtype.kind not in "iu":
         raise DtypeError(name, argument, "integers", f"{array.dtype}", fix=f"{argument}.astype('int64')")
-    if array.size and not (int(array.min()) >= 0 and int(array.max()) < x.shape[axis]):
+    if array.size and device_of(array) == "cpu" and not (int(array.min()) >= 0 and int(array.max()) < x.shape[axis]):
         raise ShapeError(name, argument, f"0 <= index < {x.shape[axis]}, the length of axis {axis}",
                          f"{array.min()} to {array.max()}")
     return indices if isinstance(indices, Variable) else array

@@ -5,7 +5,7 @@ from inspect import signature
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
-from tinyart.backend import as_array, kernels_of
+from tinyart.backend import as_array, explained, kernels_of
 from tinyart.errors import GraphError
 from tinyart.graph import Node, Variable, apply, grad
 
@@ -136,7 +136,10 @@ class Fused(Op):
         if not create_graph:
             arrays = [getattr(values[name], "array", values[name]) for name in self.backward]
             kernel = getattr(kernels_of(gs[0].array), self.kernel + "_backward")
-            gradients = kernel(*[g.array for g in gs], *arrays)
+            try:
+                gradients = kernel(*[g.array for g in gs], *arrays)
+            except MemoryError as error:
+                raise explained(error, self.name + "_backward", [g.array for g in gs]) from error
             return [Variable.result(as_array(a)) if w else None for a, w in zip(gradients, wanted, strict=True)]
         # Through aliases: where one input was computed from another, that path is the tape's business, not ours.
         inputs = [_alias(values[a]) if w else values[a] for a, w in zip(self.arguments, wanted, strict=True)]

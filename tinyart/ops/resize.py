@@ -1,9 +1,11 @@
 """Resizing images as two matrix products, one an axis: the gradients are those of the product."""
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinyart.backend import Array, device_of, to_device
 from tinyart.errors import ArgumentError, ShapeError
 from tinyart.ops.conv import Pair, _pair
 from tinyart.ops.matmul import matmul
@@ -28,15 +30,17 @@ def resize(x: Any, size: int | Pair, method: str = "nearest") -> "Tensor":
     if method not in ("nearest", "bilinear"):
         raise ArgumentError("resize", "method", "'nearest' or 'bilinear'", f"{method!r}")
     n, h, w, c = x.shape
-    rows, columns = (_weights(x, old, new, method) for old, new in zip((h, w), size, strict=True))
+    like = str(x.dtype), device_of(x.array)
+    rows, columns = (_weights(old, new, method, *like) for old, new in zip((h, w), size, strict=True))
     y = matmul(rows, reshape(x, (n, h, w * c)))  # (N, OH, W·C)
     y = matmul(columns, reshape(y, (n * size[0], w, c)))  # (N·OH, OW, C)
     return reshape(y, (n, *size, c))
 
 
-def _weights(x: Any, old: int, new: int, method: str) -> Any:
+@lru_cache(64)  # so that a training step on a GPU uploads none
+def _weights(old: int, new: int, method: str, dtype: str, device: str) -> Array:
     """(new, old): how much of each old pixel is in each new one; every row sums to 1."""
-    weights = np.zeros((new, old), x.dtype)
+    weights = np.zeros((new, old), dtype)
     i = np.arange(new)
     if method == "nearest":
         weights[i, (2 * i + 1) * old // (2 * new)] = 1
@@ -45,4 +49,4 @@ def _weights(x: Any, old: int, new: int, method: str) -> Any:
         below = s.astype(int)
         np.add.at(weights, (i, below), 1 - (s - below))
         np.add.at(weights, (i, np.minimum(below + 1, old - 1)), s - below)
-    return np.asarray(weights, like=x.array)
+    return to_device(weights, device)

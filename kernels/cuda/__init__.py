@@ -1,0 +1,17 @@
+"""CUDA C kernels for CuPy arrays, each a faster form of a reference kernel: the same name, signature and result.
+
+`name.cu` says what a kernel computes, which thread does what, and how many bytes it moves; `name.py` plans
+and launches. Whatever is not listed here runs as the reference, on CuPy.
+"""
+
+OVERRIDES: dict[str, str] = {  # kernel -> module here; loaded, and CuPy with it, when the kernel is first used
+    **dict.fromkeys(["conv", "conv_input", "conv_weight"], "conv"),
+    **dict.fromkeys(["batch_norm", "batch_norm_backward"], "norm"),
+    **dict.fromkeys(["sigmoid", "softplus", "relu", "leaky_relu", "elu", "bce_with_logits"], "pointwise"),
+    **dict.fromkeys(["softmax", "log_softmax", "logsumexp"], "rows"),
+    **dict.fromkeys(["max_pool", "max_pool_input", "max_pool_gather", "sum_pool", "sum_pool_input"], "pool"),
+    **dict.fromkeys(["put_add", "take", "take_add", "take_along_add"], "index"),
+    "matmul": "blas",
+    "adam_all_": "optim",
+    **dict.fromkeys(["uniform", "normal", "bernoulli", "randint"], "random"),
+}

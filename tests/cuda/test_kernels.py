@@ -1,0 +1,369 @@
+"""The CUDA C of every override, compiled as C++ and run thread by thread, against the reference kernel.
+
+With --device cuda the whole suite runs them on the GPU instead (tests/conftest.py). What the emulator cannot see: the
+memory model between threads that do not meet at a barrier, and what NVRTC's optimiser makes of the source.
+"""
+
+import inspect
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import tinyart.kernels.reference as reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tinyart.kernels.cuda import OVERRIDES
+
+from tests.cuda import double, emulator
+from tinyart.testing import arrays, conv_geometries
+
+pytestmark = pytest.mark.usefixtures("cupy")
+DTYPES = st.sampled_from(["float32", "float64"])
+few = settings(max_examples=20)
+
+
+def kernel(name: str) -> Any:
+    return getattr(import_module(f"tinyart.kernels.cuda.{OVERRIDES[name]}"), name)
+
+
+def device(x: Any) -> Any:
+    """On the double's device, with its memory layout."""
+    return double.ndarray(x) if isinstance(x, np.ndarray) else x
+
+
+def results(made: Any) -> list[np.ndarray]:
+    return [np.asarray(getattr(y, "host", y)) for y in (made if isinstance(made, tuple) else (made,))]
+
+
+def check(name: str, *inputs: Any, tolerance: float = 1.0, exact: bool = False, **how: Any) -> None:
+    """The override gives what the reference gives, the same bits whatever order threads and blocks run in, and leaves
+    its inputs alone; nothing goes to the host and back."""
+    before = [x.copy() if isinstance(x, np.ndarray) else x for x in inputs]
+    expected = results(getattr(reference, name)(*inputs, **how))
+    double.reads.clear()
+    found = results(kernel(name)(*map(device, inputs), **how))
+    emulator.DESCENDING = True
+    try:
+        again = results(kernel(name)(*map(device, inputs), **how))
+    finally:
+        emulator.DESCENDING = False
+    assert not double.reads
+    for was, x in zip(before, inputs, strict=True):
+        np.testing.assert_array_equal(was, x)
+    assert len(found) == len(expected)
+    for y, other, e in zip(found, again, expected, strict=True):
+        assert (y.shape, y.dtype) == (e.shape, e.dtype)
+        assert y.tobytes() == other.tobytes(), "the result depends on the order of the threads"
+        if exact:
+            np.testing.assert_array_equal(y, e)
+        else:
+            size = float(np.abs(e[np.isfinite(e)]).max(initial=1e-30))
+            bound = 64 * tolerance * float(np.finfo(e.dtype).eps) * size
+            np.testing.assert_allclose(y, e, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("name", OVERRIDES)
+def test_an_override_has_the_signature_of_its_reference(name: str) -> None:
+    assert inspect.signature(kernel(name)) == inspect.signature(getattr(reference, name))
+
+
+def test_every_kernel_of_an_override_module_is_in_the_table() -> None:
+    """One that is not would never run."""
+    found = {}
+    for module in set(OVERRIDES.values()):
+        for name, value in vars(import_module(f"tinyart.kernels.cuda.{module}")).items():
+            if hasattr(reference, name) and inspect.isfunction(value) and value.__module__.endswith(f"cuda.{module}"):
+                found[name] = module
+    assert found == OVERRIDES
+
+
+# ---- convolution
+
+PADDED = {"valid": ((0, 0), (0, 0)), "same": ((1, 1), (1, 0))}
+
+
+@given(g=conv_geometries(), dtype=DTYPES, seed=st.integers(0, 99))
+@few
+def test_convolution(g: Any, dtype: str, seed: int) -> None:
+    how = g.settings | {"padding": PADDED.get(str(g.settings["padding"]), g.settings["padding"])}
+    rng = np.random.default_rng(seed)
+    x, w = rng.normal(size=g.x).astype(dtype), rng.normal(size=g.w).astype(dtype)
+    y = reference.conv(x, w, **how)
+    v = rng.normal(size=y.shape).astype(dtype)
+    check("conv", x, w, **how)
+    check("conv_input", v, w, size=g.x[1:3], **how)
+    check("conv_weight", x, v, size=g.w[:2], **how)
+
+
+# Tiles of 64 × 64 by 16 terms and of 128 × 128, whole and not; a split sum; the DCGAN's 5 × 5 with stride 2
+LARGE = [
+    ((2, 7, 7, 20), (5, 5, 20, 70), {"stride": (2, 2), "padding": ((1, 2), (1, 2)), "dilation": (1, 1), "groups": 1}),
+    ((3, 12, 9, 65), (2, 1, 65, 129), {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}),
+]
+
+
+def large(case: Any, dtype: str) -> tuple[Any, Any, Any, Any]:
+    xs, ws, how = case
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=xs).astype(dtype), rng.normal(size=ws).astype(dtype)
+    return x, w, rng.normal(size=reference.conv(x, w, **how).shape).astype(dtype), how
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("processors", [1, 132])
+@pytest.mark.parametrize("case", LARGE, ids=["strided", "wide"])
+def test_convolution_over_several_tiles(case: Any, processors: int, dtype: str, monkeypatch: Any) -> None:
+    monkeypatch.setattr(import_module("tinyart.kernels.cuda.conv"), "multiprocessors", lambda: processors)
+    x, w, v, how = large(case, dtype)
+    check("conv", x, w, **how, tolerance=4)
+    check("conv_input", v, w, size=x.shape[1:3], **how, tolerance=4)
+    check("conv_weight", x, v, size=w.shape[:2], **how, tolerance=4)
+
+
+@pytest.mark.parametrize("processors", [1, 132])
+def test_tf32_rounds_the_operands_and_nothing_else(processors: int, monkeypatch: Any) -> None:
+    """On operands that TF32 holds exactly the result is float32's; on others each product is off by 2^-10 at most."""
+    monkeypatch.setattr(import_module("tinyart.kernels.cuda.conv"), "multiprocessors", lambda: processors)
+    monkeypatch.setattr(import_module("tinyart.kernels.cuda.precision"), "tf32", True)
+    how = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}
+    rng = np.random.default_rng(0)
+    x = rng.integers(-1024, 1024, (1, 2, 70, 9)).astype("float32")
+    w = rng.integers(-8, 8, (1, 1, 9, 66)).astype("float32")
+    v = rng.integers(-8, 8, (1, 2, 70, 66)).astype("float32")
+    check("conv", x, w, **how, exact=True)
+    check("conv_input", v, w, size=(2, 70), **how, exact=True)
+    check("conv_weight", x, v, size=(1, 1), **how, exact=True)
+    x, w = rng.normal(size=x.shape).astype("float32"), rng.normal(size=w.shape).astype("float32")
+    found = results(kernel("conv")(device(x), device(w), **how))[0]
+    error = np.abs(found - reference.conv(x, w, **how))
+    assert error.max() > 0
+    assert (error <= 2.0**-10 * reference.conv(np.abs(x), np.abs(w), **how)).all()
+
+
+# ---- rows, elements, windows
+
+
+@given(x=arrays(st.lists(st.integers(0, 5), min_size=1, max_size=3).map(tuple) | st.tuples(st.just(9), st.just(70))),
+       dtype=DTYPES, axis=st.integers(0, 2))  # fmt: skip
+@few
+def test_softmax(x: np.ndarray, dtype: str, axis: int) -> None:
+    x, axis = 8 * x.astype(dtype), axis % x.ndim
+    if x.shape[axis]:
+        check("softmax", x, axis=axis)
+        check("log_softmax", x, axis=axis - x.ndim)
+    check("logsumexp", x, axis=axis, keepdims=True)
+    check("logsumexp", x, axis=(axis,), keepdims=False)
+
+
+SPECIAL = [0.0, -0.0, 1.0, -1.0, 1e-30, 88.0, -88.0, 700.0, -700.0, np.inf, -np.inf, np.nan]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
+def test_infinities_and_nans_stay_where_the_reference_has_them(dtype: str) -> None:
+    x = np.array(SPECIAL, dtype)
+    for name in ("sigmoid", "softplus", "relu"):
+        check(name, x)
+    check("leaky_relu", x, slope=0.2)
+    check("elu", x, alpha=1.5)
+    check("bce_with_logits", x, np.linspace(0, 1, len(x)).astype(dtype))
+    rows = np.array([[0, 1, np.inf], [-np.inf] * 3, [np.nan, 0, 1], [-np.inf, 2, 3]], dtype)
+    for name in ("softmax", "log_softmax"):
+        check(name, rows, axis=-1)
+    check("logsumexp", rows, axis=-1, keepdims=False)
+
+
+@given(x=arrays(st.lists(st.integers(0, 40), max_size=2).map(tuple) | st.just((2500,))), dtype=DTYPES)
+@few
+def test_elementwise(x: np.ndarray, dtype: str) -> None:
+    x = np.asarray(4 * x, dtype)
+    for name in ("sigmoid", "softplus", "relu"):
+        check(name, x)
+    check("leaky_relu", x, slope=0.2)
+    check("elu", x, alpha=1.5)
+    check("bce_with_logits", x, np.asarray(np.abs(x) / 8))
+
+
+@given(x=arrays(st.tuples(st.integers(0, 5), st.integers(1, 30), st.sampled_from([1, 3, 32, 33, 70]))), dtype=DTYPES,
+       seed=st.integers(0, 9), processors=st.sampled_from([1, 132]))  # fmt: skip
+@few
+def test_batch_norm(x: np.ndarray, dtype: str, seed: int, processors: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_module("tinyart.kernels.cuda.norm"), "multiprocessors", lambda: processors)
+        rng = np.random.default_rng(seed)
+        x = (x + rng.normal(size=x.shape)).astype(dtype)  # two equal values a channel have a variance of rounding
+        gamma, beta = rng.normal(size=(2, x.shape[-1])).astype(dtype)
+        check("batch_norm", x, gamma, beta, eps=1e-3, tolerance=16)
+        _, mean, _, rstd = reference.batch_norm(x, gamma, beta, eps=1e-3)
+        check("batch_norm_backward", x[::-1], x, gamma, mean, rstd, tolerance=64)
+
+
+@given(g=conv_geometries(), seed=st.integers(0, 99), dtype=DTYPES, size=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+       stride=st.tuples(st.integers(1, 3), st.integers(1, 3)))  # fmt: skip
+@few
+def test_pooling(g: Any, seed: int, dtype: str, size: Any, stride: Any) -> None:
+    rng = np.random.default_rng(seed)
+    how = {"size": size, "stride": stride, "padding": tuple((k // 2, rng.integers(0, k // 2 + 1).item()) for k in size)}
+    x = rng.integers(0, 3, g.x).astype(dtype)  # ties
+    if any(n + sum(p) < k for n, p, k in zip(g.x[1:3], how["padding"], size, strict=True)):
+        return
+    y = reference.max_pool(x, **how)
+    v = rng.normal(size=y.shape).astype(dtype)
+    check("max_pool", x, **how, exact=True)
+    check("max_pool_input", v, x, y, **how)
+    check("max_pool_gather", x + 1, x, y, **how)
+    check("sum_pool", x, **how)
+    check("sum_pool_input", v, size_in=g.x[1:3], **how)
+
+
+def test_a_nan_fills_its_windows() -> None:
+    x = np.ones((1, 4, 4, 1))
+    x[0, 1, 2] = np.nan
+    how = {"size": (2, 2), "stride": (2, 2), "padding": ((0, 0), (0, 0))}
+    y = reference.max_pool(x, **how)
+    check("max_pool", x, **how)
+    check("max_pool_input", y + 1, x, y, **how)
+    check("max_pool_gather", x, x, y, **how)
+
+
+# ---- indexing
+
+
+@given(shape=st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(0, 4)), dtype=st.sampled_from(
+       ["float32", "float64", "int32", "uint8"]), count=st.integers(0, 9) | st.just(300), seed=st.integers(0, 99))
+@few
+def test_take_and_gather(shape: Any, dtype: str, count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, indices = rng.integers(0, 9, shape).astype(dtype), rng.integers(0, shape[1], (count, 2))
+    check("take", x, indices.astype("int32"), axis=1, exact=True)
+    g = rng.integers(0, 3, (shape[0], count, 2, shape[2])).astype(dtype)
+    if np.prod(shape):
+        integer = dtype[0] != "f"
+        check("take_add", g, indices, axis=1, size=shape[1], exact=integer)
+        along = rng.integers(0, shape[1], (shape[0], min(count, 20), shape[2]))
+        check("take_along_add", rng.integers(0, 9, along.shape).astype(dtype), along, axis=1, size=shape[1],
+              exact=integer)
+
+
+KEYS = [(slice(1, None), slice(None, None, -2)), ..., (None, 1, ..., 2), np.array([0, 2, 2, 0]),
+        (np.array([[0, 1], [1, 0]]), slice(None), np.array([2])), (slice(0, 2), np.array([-1, 1, 1])),
+        np.array([True, False, True]), (slice(None), np.array([False, True, True, False])),
+        (np.array([1, 1]), np.array([3, 3]), np.array([0, 0]))]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_put_add(key: Any, cupy: ModuleType) -> None:
+    shape = (3, 4, 5)
+    g = np.random.default_rng(0).normal(size=np.empty(shape)[key].shape)
+    on_device = tuple(map(device, key)) if isinstance(key, tuple) else device(key)
+    expected = reference.put_add(g, key, shape=shape)
+    np.testing.assert_allclose(kernel("put_add")(device(g), on_device, shape=shape).host, expected, rtol=1e-14)
+
+
+def test_indices_out_of_range_read_nan_and_add_nothing() -> None:
+    x, indices = device(np.ones((3, 2))), device(np.array([0, 3, -1, 2**40]))
+    assert np.isnan(kernel("take")(x, indices, axis=0).host).all(axis=1).tolist() == [False, True, True, True]
+    added = kernel("take_add")(device(np.ones((4, 2))), indices, axis=0, size=3)
+    assert added.host.tolist() == [[1, 1], [0, 0], [0, 0]]
+
+
+def test_many_indices_are_sorted(monkeypatch: Any) -> None:
+    index = import_module("tinyart.kernels.cuda.index")
+    g, indices = np.random.default_rng(0).normal(size=(40, 3)), np.random.default_rng(1).integers(0, 7, 40)
+    counted = index.take_add(device(g), device(indices), axis=0, size=7).host
+    monkeypatch.setattr(index, "_SORT_FROM", 0)
+    assert (index.take_add(device(g), device(indices), axis=0, size=7).host == counted).all()
+
+
+# ---- products
+
+
+@given(batch=st.sampled_from([((), ()), ((2,), (2,)), ((2,), ()), ((), (3,)), ((2, 1), (1, 3)), ((2, 3), (2, 3))]),
+       sizes=st.tuples(*[st.integers(0, 4)] * 3), dtype=DTYPES, seed=st.integers(0, 99), turned=st.integers(0, 15))
+def test_matmul(batch: Any, sizes: Any, dtype: str, seed: int, turned: int) -> None:
+    """Contiguous and transposed operands, every second row or column, broadcast and reversed ones."""
+    rng = np.random.default_rng(seed)
+    m, k, n = sizes
+    pair = []
+    for outer, rows, columns, how in ((batch[0], m, k, turned % 4), (batch[1], k, n, turned // 4)):
+        x = rng.normal(size=(*outer, *((columns, rows) if how == 1 else (rows, columns)))).astype(dtype)
+        x = x.swapaxes(-1, -2) if how == 1 else x
+        pair.append(np.repeat(x, 2, -1)[..., ::2] if how == 2 else x[..., ::-1, :] if how == 3 else x)
+    check("matmul", *pair)
+
+
+# ---- random numbers and Adam
+
+
+@given(key=st.integers(0, 2**64 - 1), counter=st.integers(0, 2**128 - 1) | st.integers(2**64 - 3, 2**64 + 3),
+       shape=st.lists(st.integers(0, 9), max_size=3).map(tuple), dtype=DTYPES)  # fmt: skip
+@few
+def test_noise_has_the_cpus_bits(key: int, counter: int, shape: Any, dtype: str) -> None:
+    like = np.empty(0)
+    check("uniform", key, counter, shape=shape, dtype=dtype, like=like, exact=True)
+    check("normal", key, counter, shape=shape, dtype=dtype, like=like)
+    check("bernoulli", key, counter, shape=shape, p=0.3, like=like, exact=True)
+    check("randint", key, counter, shape=shape, low=-(2**62), high=2**62 + 7, like=like, exact=True)
+
+
+def test_noise_from_a_state_on_the_device() -> None:
+    for counter in (5, 2**64 - 1, 2**128 - 1):
+        state = np.array([7, counter % 2**64, counter >> 64], np.uint64)
+        ours = kernel("uniform")(0, device(state), shape=(50,), dtype="float32", like=None).host
+        assert (ours == reference.uniform(7, counter, shape=(50,), dtype="float32", like=state)).all()
+
+
+@given(sizes=st.lists(st.sampled_from([0, 1, 7, 1024, 1025, 2100]), min_size=1, max_size=5) | st.just([3] * 70),
+       dtype=DTYPES, decoupled=st.booleans(), decay=st.sampled_from([0.0, 0.1]), live=st.booleans())  # fmt: skip
+@few
+def test_adam(sizes: list[int], dtype: str, decoupled: bool, decay: float, live: bool) -> None:
+    rng = np.random.default_rng(0)
+    theirs = [[rng.uniform(0.1, 1, size).astype(dtype) for size in sizes] for _ in "pgmv"]
+    ours = [[device(a.copy()) for a in arrays] for arrays in theirs]
+    how = {"beta1": 0.9, "beta2": 0.99, "eps": 1e-6, "weight_decay": decay, "decoupled": decoupled}
+    now = [device(np.array(value)) for value in (0.01, 3.0)] if live else (0.01, 3)
+    kernel("adam_all_")(*ours, lr=now[0], step=now[1], **how)
+    reference.adam_all_(*theirs, lr=0.01, step=3, **how)
+    for found, expected in zip(ours, theirs, strict=True):
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a.host, b, rtol=16 * np.finfo(dtype).eps)
+
+
+def test_adam_leaves_other_layouts_to_the_reference() -> None:
+    theirs = [np.random.default_rng(i).uniform(0.1, 1, (4, 3)) for i in range(4)]
+    ours = [device(np.asfortranarray(a)) for a in theirs]
+    how = {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "step": 1, "weight_decay": 0.0, "decoupled": False}
+    kernel("adam_all_")(*([a] for a in ours), **how)
+    reference.adam_all_(*([a] for a in theirs), **how)
+    np.testing.assert_allclose(ours[0].host, theirs[0], rtol=1e-14)
+
+
+# ---- the emulator itself
+
+RACE = """
+KERNEL racing(int *x) {
+    __shared__ int s[256];
+    s[threadIdx.x] = threadIdx.x + *x;
+    BARRIER
+    x[threadIdx.x] = s[threadIdx.x ^ 255];
+}
+KERNEL diverging(int *x) { if (threadIdx.x < 100) __syncthreads(); x[0] = 1; }
+"""
+
+
+def test_the_emulator_notices_a_race_and_a_barrier_that_some_threads_miss() -> None:
+    launch = import_module("tinyart.kernels.cuda.launch")
+    prelude = launch.source("optim").split("// Adam")[0]
+    found = []
+    for descending in (False, True):
+        emulator.DESCENDING = descending
+        x = device(np.full(256, 1, np.int32))
+        module = double.RawModule(code=prelude + RACE, options=(*launch.options("float32"), "-DBARRIER="))
+        module.get_function("racing")((1, 1, 1), (256, 1, 1), (x,))
+        found.append(x.host.tolist())
+    emulator.DESCENDING = False
+    assert found[0] != found[1]
+    with pytest.raises(AssertionError, match="a barrier that not all threads reach"):
+        module.get_function("diverging")((1, 1, 1), (256, 1, 1), (x,))

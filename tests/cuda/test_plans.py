@@ -1,0 +1,91 @@
+"""What is decided before a launch: every element of a result belongs to one block, and CUDA takes the grid."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytestmark = pytest.mark.usefixtures("cupy")
+SIZES = st.integers(0, 40) | st.integers(0, 10**6)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _modules(cupy: Any) -> None:
+    global blas, conv, launch, norm, optim, rows
+    from tinyart.kernels.cuda import blas, conv, launch, norm, optim, rows
+
+
+@given(rows_=SIZES, columns=SIZES, batch=st.integers(1, 64), terms=SIZES, split=st.booleans(), double=st.booleans(),
+       processors=st.integers(1, 200))  # fmt: skip
+def test_convolution(rows_: int, columns: int, batch: int, terms: int, split: bool, double: bool,
+                     processors: int) -> None:
+    made = conv.plan(rows_, columns, batch, terms=terms, split=split, double=double, processors=processors)
+    assert made.tile in (64, 128)
+    assert not (double and made.tile == 128)  # its tiles would take more than the 48 KiB of shared memory
+    for blocks, length in zip(made.grid, (rows_, columns), strict=False):
+        assert (blocks - 1) * made.tile < length <= blocks * made.tile or (blocks, length) == (0, 0)
+    assert made.grid[2] == batch * made.parts <= 65535
+    if split:  # the stretches hold every term once, and none is empty
+        assert made.stretch % 16 == 0
+        assert (made.parts - 1) * made.stretch < max(1, terms) <= made.parts * made.stretch
+        assert made.parts == 1 or made.grid[0] * made.grid[1] * made.grid[2] <= 2 * processors
+
+
+def test_shared_memory_of_the_largest_tiles() -> None:
+    for tile, size in ((128, 4), (64, 8)):
+        assert 2 * 2 * 16 * (tile + 8) * size <= 48 << 10
+
+
+@given(count=st.integers(0, 10**7), columns=st.integers(1, 5000), processors=st.integers(1, 200))
+def test_norm(count: int, columns: int, processors: int) -> None:
+    made = norm.plan(count, columns, processors)
+    assert (made.grid[0] - 1) * 32 < columns <= made.grid[0] * 32
+    assert made.grid[1:] == (made.parts, 1)
+    assert made.parts <= 65535
+    assert (made.parts - 1) * made.stretch < max(1, count) <= made.parts * made.stretch
+
+
+@given(n=st.integers(0, 2**31 - 1))
+def test_elements_and_rows(n: int) -> None:
+    assert (launch.flat(n)[0] - 1) * 1024 < n <= launch.flat(n)[0] * 1024 or n == launch.flat(n)[0] == 0
+    assert (rows.grid(n)[0] - 1) * 8 < n <= rows.grid(n)[0] * 8 or n == rows.grid(n)[0] == 0
+
+
+@given(sizes=st.lists(st.integers(0, 5000), max_size=150))
+def test_parameters_of_adam(sizes: list[int]) -> None:
+    """Block b of a launch has 1024 elements of the last parameter whose first block is not after b."""
+    seen: list[list[int]] = [[] for _ in sizes]
+    for part, firsts, blocks in optim.groups(sizes):
+        numbers = range(len(sizes))[part]
+        assert len(numbers) == len(firsts) <= 64
+        for b in range(blocks):
+            k = max(k for k, first in enumerate(firsts) if first <= b)
+            seen[numbers[k]].append(b - firsts[k])
+    for size, blocks_of in zip(sizes, seen, strict=True):
+        assert blocks_of == list(range(-(-size // 1024)))
+    assert optim._PARAMETERS.itemsize + 100 <= 4096  # what a launch may pass
+
+
+@given(shape=st.lists(st.integers(1, 4), min_size=2, max_size=4), order=st.randoms(), skip=st.integers(1, 2))
+def test_operands_of_a_product(shape: list[int], order: Any, skip: int) -> None:
+    """Where a view is taken as an operand, reading it as cuBLAS does gives its elements; a contiguous array always is,
+    transposed or not."""
+    base = np.arange(int(np.prod(shape)) * skip, dtype=np.float32).reshape(*shape[:-1], -1)[..., ::skip]
+    axes = list(range(len(shape)))
+    order.shuffle(axes)
+    x = base.transpose(axes)
+    how = blas.operand(x.shape, x.strides, 4)
+    if how is None:
+        assert skip > 1 or axes[:-2] != list(range(len(axes) - 2))
+        return
+    memory = np.arange(base.size * skip, dtype=np.float32)
+    r, c = x.shape[-2:]
+    stack = x.reshape(-1, r, c)
+    for i, matrix in enumerate(stack):
+        for row in range(r):
+            for column in range(c):
+                at = column * how.line + row if how.transposed else row * how.line + column
+                assert memory[i * how.step + at] == matrix[row, column]
+    assert how.line >= (r if how.transposed else c)
