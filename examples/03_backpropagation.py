@@ -13,8 +13,10 @@
 import numpy as np
 
 import tinyart as ta
+from tinyart import nn
 from tinyart.data import heatmap, line_plot, panels
 from tinyart.lesson import expect, picture, size
+from tinyart.random import Generator
 
 # %% [markdown]
 # ## The perceptron
@@ -123,6 +125,18 @@ loss, tape = by_tape(x, y, *weights)
 expect("loss by hand minus by tape", cross_entropy(p, y) - loss, 0.0, 1e-15)
 for name, ours, theirs in zip(("W1", "b1", "W2", "b2"), hand, tape, strict=True):
     expect(f"gradient of {name}, by hand minus by tape", np.abs(ours - theirs).max(), 0.0, 1e-15)
+
+# %% [markdown]
+# ## The framework's names
+#
+# What was written out here are three names in tinyart: `nn.Dense` is x W + b with weights of its own, `mse_loss` and
+# `bce_with_logits` are the two losses.
+
+# %%
+dense = nn.Dense(2, 8, generator=Generator(0))
+w, b = (p.numpy() for p in dense.parameters())
+expect("nn.Dense minus x W + b", np.abs(dense(ta.tensor(x, "float32")).numpy() - (x @ w + b)).max(), 0.0, 1e-6)
+expect("mse_loss minus its formula", ta.mse_loss(ta.tensor(p), ta.tensor(y)).item() - ((p - y) ** 2).mean(), 0.0, 1e-15)
 
 # %% [markdown]
 # ## Learning XOR

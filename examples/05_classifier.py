@@ -4,9 +4,9 @@
 # Shows: the layers of a classifier with the shape after each; its training; then accuracy, precision, recall and F1
 # from its confusion matrix, which document 0 mixes up.
 #
-# Time: 1 min
+# Time: 20 s
 #
-# Numbers to expect: 97 % or more right on 5,000 test digits after three passes over 20,000 (90 % on drawn pictures,
+# Numbers to expect: 95 % or more right on 2,000 test digits after three passes over 10,000 (90 % on drawn pictures,
 # where MNIST is absent: it then tells their ten families apart); and of one judge, whose accuracy is 0.90, a recall
 # of 0.
 
@@ -19,8 +19,8 @@ from tinyart.lesson import digits_or_art, expect, picture, show_source, size
 from tinyart.models.classifier import ClassifierTrainer, lenet
 from tinyart.models.metrics import accuracy, confusion_matrix, f1, precision, recall
 
-train, labels, source = digits_or_art(size(toy=600, full=20_000))
-test, answers, _ = digits_or_art(size(toy=200, full=5_000), split="test")
+train, labels, source = digits_or_art(size(toy=600, full=10_000))
+test, answers, _ = digits_or_art(size(toy=200, full=2_000), split="test")
 print(f"{len(train)} images to learn from and {len(test)} to be judged by: {source}")
 picture("data", sheet(255 - train[:30], columns=10, scale=2))
 
@@ -39,6 +39,16 @@ for layer in network:
     x = layer(x)
     print(f"{type(layer).__name__:12} {x.shape}")
 expect("weights to learn", sum(p.size for p in network.parameters()), 61_706)
+
+# %% [markdown]
+# Pooling takes the largest of each 2×2 pixels, channel by channel; its gradient goes to that pixel alone:
+#
+#     y[i, j] = max_{a,b < 2} x[2 i + a, 2 j + b]
+
+# %%
+maps = np.random.default_rng(1).normal(size=(1, 6, 4, 3))
+largest = maps.reshape(1, 3, 2, 2, 2, 3).max((2, 4))
+expect("max_pool2d minus its formula", np.abs(ta.max_pool2d(ta.tensor(maps), 2).numpy() - largest).max(), 0.0)
 
 # %% [markdown]
 # Ten numbers y_k come out. Softmax makes probabilities of them, cross-entropy the loss, and the gradient of both
@@ -62,7 +72,7 @@ for _ in range(size(toy=6, full=3)):
         curve.append((len(curve), trainer.step(*batch)["cross-entropy"]))
 expect("first loss", curve[0][1], 2.303, 0.15)
 confusion = trainer.evaluate(test, answers)
-expect("accuracy on the test images", accuracy(confusion), least=size(toy=0.4, full=0.97 if source == "MNIST" else 0.9))
+expect("accuracy on the test images", accuracy(confusion), least=size(toy=0.4, full=0.95 if source == "MNIST" else 0.9))
 picture("loss", line_plot({"cross-entropy of a batch": curve}))
 
 # %% [markdown]

@@ -15,6 +15,7 @@ import numpy as np
 import tinyart as ta
 from tinyart import nn
 from tinyart.lesson import expect
+from tinyart.models.bayes import bag_of_words, fit, log_posterior
 from tinyart.optim import Adam
 from tinyart.random import Generator
 
@@ -50,7 +51,7 @@ expect("right: of red and circle", likeness(E, "red", "circle"), most=0.5)
 
 # %%
 # Naive Bayes: what it gives is a class of a text, not a vector of a word.
-counts = np.array([[text.count(word) for word in words] for text in texts])  # (16, V): bags of words
+counts = bag_of_words(texts, number)  # (16, V)
 labels = np.array([text[1] in ("red", "green") for text in texts]).astype(int)
-log_p = np.log(np.stack([(counts[labels == k].sum(0) + 1) / (counts[labels == k].sum() + len(words)) for k in (0, 1)]))
-expect("texts that naive Bayes classifies rightly, of 16", ((counts @ log_p.T).argmax(1) == labels).sum(), 16)
+model = fit(counts, labels, 2)
+expect("texts that naive Bayes classifies rightly, of 16", (log_posterior(model, counts).argmax(1) == labels).sum(), 16)
