@@ -3,9 +3,11 @@
     python -m benchmarks                        all rows, which takes an hour
     python -m benchmarks --resume --minutes 9   those that are not measured yet, in pieces
     python -m benchmarks --rows step/vae --quick
+    python -m benchmarks --readme               the README's table from the results
 
-Writes each row, when it is measured, into benchmarks/results/suite.json, and prints the table. On a machine that does
-other things too, `--threads 1 --clock cpu` compares what the threads used instead of what the clock says.
+Writes each row, when it is measured, into benchmarks/results/suite.json, prints the table and draws suite.png. On a
+machine that does other things too, `--threads 1 --clock cpu` compares what the threads used instead of what the clock
+says.
 """
 
 import argparse
@@ -19,9 +21,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import OURS, table
+from benchmarks.chart import chart
+from benchmarks.measure import measure
+from benchmarks.report import OURS, table, with_table
+from benchmarks.rows import ROWS
+from tinyart.data.files import replacing
 
 ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results" / "suite.json"
 
 
@@ -76,42 +83,39 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true", help="skip rows that were measured with this source")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no row after this time")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--readme", action="store_true", help="measure nothing, write the results into the README")
     parser.add_argument("--list", action="store_true", help="print the rows' names")
     options = parser.parse_args()
-    for name in ("OMP", "OPENBLAS", "MKL"):  # before NumPy starts its threads: the floor's rates are measured here
-        os.environ[f"{name}_NUM_THREADS"] = str(options.threads)
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
-    run(options)
-
-
-def run(options: argparse.Namespace) -> None:
-    from benchmarks import measure  # NumPy with it: not before its threads are set
-    from benchmarks.rows import ROWS
-    from tinyart.data.files import replacing
-
-    names = [name for name in ROWS if re.search(options.rows, name)]
+    names = [name for name, row in ROWS.items()
+             if re.search(options.rows, name) and (row.threads or 1) <= len(os.sched_getaffinity(0))]
+    if options.readme:
+        with replacing(README) as file:
+            file.write(with_table(README.read_text(), json.loads(options.out.read_text())).encode())
+        return
     if options.list:
         print(*names, sep="\n")
         return
-    end, rates, digest = time.monotonic() + 60 * options.minutes, measure.Machine(options.threads), source()
+    end, digest = time.monotonic() + 60 * options.minutes, source()
     results = read(options.out)
     for name in names:
-        done = results["rows"].get(name, {})
-        if options.resume and (done.get("source"), done.get("threads")) == (digest, options.threads):
+        done, threads = results["rows"].get(name, {}), ROWS[name].threads or options.threads
+        if options.resume and (done.get("source"), done.get("threads")) == (digest, threads):
             continue
         if time.monotonic() > end:
             print("time is over: the rest with --resume")
             break
         print(name, flush=True)
         peers = [peer for peer in ROWS[name].peers if re.search(options.contenders, peer)]
-        row = measure.measure(ROWS[name], [OURS, *peers], rates, 3 if options.quick else options.rounds)
+        row = measure(ROWS[name], [OURS, *peers], options.threads, 3 if options.quick else options.rounds, print)
         results = read(options.out)  # another process may have added rows meanwhile
         results["rows"][name] = row | {"source": digest, "at": time.strftime("%Y-%m-%d %H:%M:%S")}
         options.out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(options.out) as file:
             file.write((json.dumps(results, indent=1) + "\n").encode())
     clock = {"wall": "seconds", "cpu": "cpu"}[options.clock]
-    print(table({name: results["rows"][name] for name in names if name in results["rows"]}, clock))
+    rows = {name: row for name, row in results["rows"].items() if name in names}
+    print(table(rows, clock))
+    chart(options.out.with_suffix(".png"), results["rows"])
 
 
 if __name__ == "__main__":

@@ -1,20 +1,20 @@
 """How a row is measured: each contender in a process of its own, one at a time, in turns.
 
 A contender builds the row's work, takes three checked steps without dropout, and warms up. Then, in every round, each
-takes its turn of some steps; between its turns a process is stopped (SIGSTOP), so that no thread of it spins. A round
-begins with the machine's own rates, those the floor is reckoned with. Times are wall clock, memory is the largest
-resident set of the whole process (VmHWM).
+takes its turn of some steps; between its turns a process is stopped (SIGSTOP), so that no thread of it spins. One of
+the contenders is the machine itself, with the rates that the floor is reckoned from. Memory is the largest resident
+set of the whole process (VmHWM).
 """
 
 import contextlib
 import json
-import math
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contenders import Skip, Work
+from benchmarks.contenders import Measured, Skip, Work, overhead
 from benchmarks.rows import ROWS, Row
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +30,7 @@ CLOCKS = "seconds", "cpu"  # by the wall clock; of all threads of a process toge
 CHECKED = 3  # steps whose answers are compared
 WARM = 0.5  # seconds of steps before the first turn, at least two of them
 TURN = 0.25  # seconds of a turn, at least one step
+MACHINE = "machine"
 PATIENCE = 400  # seconds that a contender may take until its first turn, compilation included
 MODULES: dict[str, tuple[str, dict[str, Any]]] = {"torch.compile": ("torch", {"compiled": True})}  # others as named
 
@@ -47,26 +48,40 @@ def serve(contender: str, name: str) -> None:
         out.flush()
 
     try:
-        module, work = build(contender, ROWS[name])
-        answers = check(work)
-        work.dropout(True)
-        count, start = 0, time.perf_counter()
-        while count < 3 or time.perf_counter() - start < WARM:
-            seconds, _ = turn(module, work, 1)
-            count += 1
+        take, ready = prepare(contender, ROWS[name])
     except Skip as reason:
         say({"skipped": str(reason)})
         return
     except Exception as error:  # whatever a library raises is a fact about it, and no end of the run
         say({"skipped": f"{type(error).__name__}: {error}"[:300]})
         return
-    say({"answers": answers, "seconds": seconds})
+    say(ready)
     for line in sys.stdin:
-        seconds, cpu = turn(module, work, int(line))
-        say({"seconds": seconds, "cpu": cpu, "peak": peak_memory()})
+        say(take(int(line)))
+
+
+def prepare(contender: str, row: Row) -> tuple[Callable[[int], dict[str, Any]], dict[str, Any]]:
+    """What takes a turn of some steps, and the first message: the answers, and the seconds of a step."""
+    if contender == MACHINE:
+        rates = Rates(int(os.environ["OMP_NUM_THREADS"]))
+        return lambda steps: {"rates": rates.measure()}, {"seconds": TURN}
+    module, work = build(contender, row)
+    if work.answer is None:
+        return lambda steps: turn(module, work, steps), {"seconds": TURN}
+    answers = check(work)
+    work.dropout(True)
+    count, start = 0, time.perf_counter()
+    while count < 3 or time.perf_counter() - start < WARM:
+        last = turn(module, work, 1)
+        count += 1
+    return lambda steps: turn(module, work, steps), {"answers": answers,
+                                                         "seconds": last["seconds"] * work.operations}
 
 
 def build(contender: str, row: Row) -> tuple[Any, Work]:
+    """The module that does the work, which also knows how to `wait` for it."""
+    if hasattr(overhead, row.kind):
+        return overhead, getattr(overhead, row.kind)(contender)
     module, options = MODULES.get(contender, (contender, {}))
     try:
         found = import_module(f"benchmarks.contenders.{module}")
@@ -88,20 +103,23 @@ def check(work: Work) -> list[list[float]]:
 
 
 def projections(array: np.ndarray) -> list[float]:
-    """‖y‖, and ⟨y, r⟩/‖y‖ for four random r of norm 1"""
+    """‖y‖, and ⟨y, r⟩ for four r of N(0, 1): an error e in y moves them by about ‖e‖."""
     y = array.astype(np.float64).ravel()
-    norm, rng = float(np.linalg.norm(y)), np.random.default_rng(0)
-    directions = (rng.standard_normal(y.size, np.float32) for _ in range(4))
-    return [norm, *(float(y @ r) / float(np.linalg.norm(r)) / (norm or 1) for r in directions)]
+    rng = np.random.default_rng(0)
+    return [float(np.linalg.norm(y)), *(float(y @ rng.standard_normal(y.size, np.float32)) for _ in range(4))]
 
 
-def turn(module: Any, work: Work, steps: int) -> tuple[float, float]:
-    """Seconds a step: by the clock, and of all threads together."""
+def turn(module: Any, work: Work, steps: int) -> dict[str, Any]:
+    """Seconds a step, by the clock and of all threads together, and the peak of memory; or what a step says itself."""
     start, cpu = time.perf_counter(), time.process_time()
     for i in range(steps):
         result = work.step(i)
     module.wait(result)
-    return (time.perf_counter() - start) / steps, (time.process_time() - cpu) / steps
+    if isinstance(result, Measured):
+        return dict.fromkeys(CLOCKS, result.value) | {"peak": result.peak}
+    per = work.operations * steps
+    return {"seconds": (time.perf_counter() - start) / per, "cpu": (time.process_time() - cpu) / per,
+            "peak": peak_memory()}
 
 
 def peak_memory() -> int:
@@ -125,97 +143,98 @@ class Contender:
     """A process that takes turns, stopped in between."""
 
     def __init__(self, name: str, row: str, threads: int) -> None:
+        cores = sorted(os.sched_getaffinity(0))[:threads]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.measure", name, row], cwd=ROOT, env=environment(threads),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads]))  # fmt: skip
+            [sys.executable, "-m", "benchmarks.measure", name, row], cwd=ROOT, env=environment(threads), text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores))  # fmt: skip
 
-    def hear(self, seconds: float) -> dict[str, Any]:
+    def hear(self) -> dict[str, Any]:
         """Its next message, after which it is stopped."""
-        if not select.select([self.process.stdout], [], [], seconds)[0]:
-            return {"skipped": f"no answer after {seconds:.0f} s"}
+        if not select.select([self.process.stdout], [], [], PATIENCE)[0]:
+            return {"skipped": f"no answer after {PATIENCE} s"}
         line = self.process.stdout.readline()
         self.process.send_signal(signal.SIGSTOP)
-        return json.loads(line) if line else {"skipped": f"ended with exit code {self.process.wait()}"}
+        return json.loads(line) if line else {"skipped": "its process ended"}
 
     def take_turn(self, steps: int) -> dict[str, Any]:
         self.process.send_signal(signal.SIGCONT)
         self.process.stdin.write(f"{steps}\n")
         self.process.stdin.flush()
-        return self.hear(PATIENCE)
+        return self.hear()
 
     def end(self) -> None:
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
 
 
-class Machine:
-    """Rates of this machine with as many threads as the contenders have, while they are stopped."""
+class Rates:
+    """What the machine does with as many threads as the contenders have."""
 
     def __init__(self, threads: int) -> None:
-        self.threads = threads
-        self.a, self.b = (np.random.default_rng(0).random((1536, 1536), np.float32) for _ in range(2))
-        self.c = np.empty_like(self.a)
+        rng = np.random.default_rng(0)
+        self.a, self.b, self.c = (rng.random((1536, 1536), np.float32) for _ in range(3))
         self.x, self.y, self.z = (np.ones(1 << 24, np.float32) for _ in range(3))  # 64 MiB each
+        n = len(self.x) // threads
+        self.parts = [slice(i * n, (i + 1) * n) for i in range(threads)]
         self.pool = ThreadPoolExecutor(threads)
-        self.rates()  # memory is touched, threads start
+        self.measure()  # threads start, memory is touched
 
-    def rates(self) -> dict[str, dict[str, float]]:
+    def measure(self) -> dict[str, dict[str, float]]:
         """By both clocks. sgemm: operations a second of a product in NumPy; stream: bytes, 12 an element of x + y."""
-        n = len(self.x) // self.threads
-        parts = [slice(i * n, (i + 1) * n) for i in range(self.threads)]
         before = time.perf_counter(), time.process_time()
         np.matmul(self.a, self.b, out=self.c)
         middle = time.perf_counter(), time.process_time()
-        list(self.pool.map(lambda s: np.add(self.x[s], self.y[s], out=self.z[s]), parts))
+        list(self.pool.map(lambda s: np.add(self.x[s], self.y[s], out=self.z[s]), self.parts))
         after = time.perf_counter(), time.process_time()
         return {clock: {"sgemm": 2 * len(self.a) ** 3 / (m - b), "stream": 12 * len(self.x) / (a - m)}
                 for clock, b, m, a in zip(CLOCKS, before, middle, after, strict=True)}
 
 
-def measure(row: Row, contenders: list[str], machine: Machine, rounds: int, log: Any = print) -> dict[str, Any]:
+def measure(row: Row, contenders: list[str], threads: int, rounds: int, log: Callable[[str], None]) -> dict[str, Any]:
     """The row's figures: of each contender the seconds of each round, its memory, and whether its answers agree."""
-    rates: list[dict[str, dict[str, float]]] = []
-    figures: dict[str, Any] = {name: {} for name in contenders}
+    threads = row.threads or threads
+    heard: dict[str, list[dict[str, Any]]] = {}
+    steps: dict[str, int] = {}
     with contextlib.ExitStack() as stack:
-        running: dict[str, tuple[Contender, int]] = {}
-        for name in contenders:
-            contender = Contender(name, row.name, machine.threads)
-            stack.callback(contender.end)
-            figures[name] = contender.hear(PATIENCE)
-            log(f"  {name}: {figures[name].get('skipped', 'ready')}")
-            if "skipped" not in figures[name]:
-                running[name] = contender, max(1, round(TURN / figures[name].pop("seconds")))
-                figures[name] |= {"seconds": [], "cpu": []}
+        running: dict[str, Contender] = {}
+        for name in [MACHINE, *contenders]:
+            running[name] = Contender(name, row.name, threads)
+            stack.callback(running[name].end)
+            heard[name] = [running[name].hear()]
+            log(f"  {name}: {heard[name][0].get('skipped', 'ready')}")
+            steps[name] = max(1, round(TURN / heard[name][0].get("seconds", TURN)))
         for number in range(rounds):
-            rates.append(machine.rates())
-            names = list(running)
-            for name in names[number % max(1, len(names)) :] + names[: number % max(1, len(names))]:
-                contender, steps = running[name]
-                heard = contender.take_turn(steps)
-                if "skipped" in heard:
-                    figures[name] |= heard
-                    del running[name]
-                else:
-                    for clock in CLOCKS:
-                        figures[name][clock].append(heard[clock])
-                    figures[name]["peak"] = heard["peak"]
+            names = [name for name in heard if "skipped" not in heard[name][-1]]
+            for name in names[number % len(names) :] + names[: number % len(names)]:
+                heard[name].append(running[name].take_turn(steps[name]))
+    figures = {name: figure(*heard[name]) for name in contenders}
+    found = {"threads": threads, "rounds": rounds, "unit": row.unit,
+             "contenders": {name: judged(f, figures, row.agree) for name, f in figures.items()}}
     operations, moved = row.floor()
-    best = {clock: {what: max(rate[clock][what] for rate in rates) for what in ("sgemm", "stream")} for clock in CLOCKS}
-    return {"threads": machine.threads, "rounds": rounds, "rates": best, "operations": operations, "bytes": moved,
-            "floor": {clock: operations / rate["sgemm"] + moved / rate["stream"] for clock, rate in best.items()},
-            "contenders": {name: judged(figure, figures, row.agree) for name, figure in figures.items()}}
+    if not operations + moved:
+        return found
+    rates = {clock: {what: max(h["rates"][clock][what] for h in heard[MACHINE][1:]) for what in ("sgemm", "stream")}
+             for clock in CLOCKS}
+    floor = {clock: operations / rate["sgemm"] + moved / rate["stream"] for clock, rate in rates.items()}
+    return found | {"rates": rates, "operations": operations, "bytes": moved, "floor": floor}
+
+
+def figure(first: dict[str, Any], *turns: dict[str, Any]) -> dict[str, Any]:
+    """What a contender said, put together."""
+    if "skipped" in first or "skipped" in turns[-1]:
+        return {"skipped": (first | turns[-1] if turns else first)["skipped"]}
+    return {"answers": first.get("answers", []), "peak": turns[-1]["peak"],
+            **{clock: [t[clock] for t in turns] for clock in CLOCKS}}
 
 
 def judged(figure: dict[str, Any], figures: dict[str, Any], agree: float) -> dict[str, Any]:
     """With "wrong" where the answers are not those of the first contender that has any, to the relative `agree`."""
-    answers = next((f["answers"] for f in figures.values() if "answers" in f), None)
-    if "answers" not in figure or not all(math.isfinite(a) for step in figure["answers"] for a in step):
-        return figure if "answers" not in figure else figure | {"wrong": "answers that are not finite"}
-    for number, (ours, theirs) in enumerate(zip(answers, figure["answers"], strict=True)):
-        for a, b in zip(ours, theirs, strict=True):
-            if abs(a - b) > agree * max(1.0, abs(a)):
-                return figure | {"wrong": f"step {number}: {b!r}, not {a!r}"}
+    answers = next((f["answers"] for f in figures.values() if "answers" in f), [])
+    for number, (expected, found) in enumerate(zip(answers, figure.get("answers", answers), strict=True)):
+        bound = agree * max(map(abs, expected))
+        if not all(abs(a - b) <= bound for a, b in zip(expected, found, strict=True)):  # nor may one be NaN
+            return figure | {"wrong": f"step {number}: {found}, not {expected}"}
     return figure
 
 

@@ -1,73 +1,137 @@
-"""What the measurements say: the table on the terminal, rows where tinyart loses first."""
+"""What the measurements say: the table on the terminal and in the README, rows where tinyart loses first; a chart."""
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any
 
 OURS = "tinyart"
+REFERENCES = {"numpy"}  # records nothing: no peer, but what there is to compare with
+Rows = dict[str, dict[str, Any]]
 
 
 def times(row: dict[str, Any], clock: str = "seconds") -> dict[str, float]:
-    """Contender -> median seconds, of those that took part and had the right answer."""
+    """Contender -> median, of those that took part and had the right answer."""
     return {name: statistics.median(figure[clock]) for name, figure in row["contenders"].items()
-            if figure.get(clock) and "wrong" not in figure and "skipped" not in figure}
+            if clock in figure and "wrong" not in figure}
+
+
+def fastest_peer(row: dict[str, Any], clock: str = "seconds") -> str | None:
+    found = times(row, clock)
+    return min((name for name in found if name not in {OURS} | REFERENCES), key=found.__getitem__, default=None)
 
 
 def ratio(row: dict[str, Any], clock: str = "seconds") -> float | None:
     """The fastest peer's time over tinyart's: above 1 tinyart is faster. None without one of them."""
+    found, peer = times(row, clock), fastest_peer(row, clock)
+    return found[peer] / found[OURS] if peer and OURS in found else None
+
+
+def share(row: dict[str, Any], clock: str = "seconds") -> float | None:
+    """Of the floor: how much of tinyart's time is work that cannot be saved."""
     found = times(row, clock)
-    ours = found.pop(OURS, None)
-    return min(found.values()) / ours if ours and found else None
+    return row["floor"][clock] / found[OURS] if "floor" in row and OURS in found else None
 
 
-def spread(figure: dict[str, Any], clock: str = "seconds") -> float:
+def memory(row: dict[str, Any]) -> float | None:
+    """tinyart's peak over PyTorch's."""
+    peaks = {name: figure.get("peak") for name, figure in row["contenders"].items()}
+    return peaks[OURS] / peaks["torch"] if peaks.get(OURS) and peaks.get("torch") else None
+
+
+def spread(values: list[float]) -> float:
     """Half the distance of the quartiles, over the median."""
-    low, middle, high = statistics.quantiles(figure[clock], n=4, method="inclusive")
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
     return (high - low) / 2 / middle
 
 
-def in_order(rows: dict[str, Any], clock: str = "seconds") -> list[str]:
-    """Names, the worst first: what went wrong, then by ratio, at last what has none."""
+def in_order(rows: Rows, clock: str = "seconds") -> list[str]:
+    """Names, the worst first: wrong answers, then by ratio, at last what cannot be compared."""
     def place(name: str) -> tuple[int, float]:
-        ours = rows[name]["contenders"].get(OURS, {})
         found = ratio(rows[name], clock)
-        return (0, 0.0) if "wrong" in ours else (2, 0.0) if found is None else (1, found)
+        return (0, 0.0) if "wrong" in rows[name]["contenders"].get(OURS, {}) else (2, 0.0) if found is None else (
+            1, found)
 
     return sorted(rows, key=place)
 
 
-def geometric_mean(values: Iterable[float]) -> float:
-    return statistics.geometric_mean(values)
+def shown(value: float, unit: str = "s") -> str:
+    """Three digits, and a unit that fits."""
+    units = {"s": [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")], "B": [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")]}
+    size, name = next((pair for pair in units[unit] if value >= pair[0]), units[unit][-1])
+    return f"{value / size:.{max(0, 2 - len(str(int(value / size))) + 1)}f} {name}"
 
 
-def table(rows: dict[str, Any], clock: str = "seconds") -> str:
-    """A line a row: time and spread, ratio to the fastest peer, share of the floor, memory; then what is amiss."""
-    peers = list(dict.fromkeys(name for row in rows.values() for name in row["contenders"] if name != OURS))
-    width = max(map(len, rows), default=0)
-    lines = [f"{'row, times in ms':{width}} {'tinyart':>16} " + " ".join(f"{peer:>16}" for peer in peers)
-             + "   ratio  floor  share  memory"]
-    notes = []
-    for name in in_order(rows, clock):
-        row = rows[name]
-        found, contenders = times(row, clock), row["contenders"]
-        cells = [f"{1e3 * found[c]:10.3f} ±{spread(contenders[c], clock):3.0%}" if c in found
-                 else "WRONG" if "wrong" in contenders.get(c, {}) else "-" for c in (OURS, *peers)]
-        quotient, floor = ratio(row, clock), row["floor"][clock]
-        cells = [f"{cell:>16}" for cell in cells]
-        cells.append(f"{quotient:7.2f}" if quotient else f"{'-':>7}")
-        cells.append(f"{1e3 * floor:6.2f} {floor / found[OURS]:5.0%}" if OURS in found else f"{'-':>12}")
-        fastest = min((c for c in found if c != OURS), key=found.__getitem__, default=None)
-        if fastest and OURS in found:
-            cells.append(f"{contenders[OURS]['peak'] / contenders[fastest]['peak']:6.2f}")
-        lines.append(f"{name:{width}} " + " ".join(cells))
-        for c, figure in contenders.items():
-            if "wrong" in figure:
-                notes.append(f"WRONG ANSWER: {name}: {c}: {figure['wrong']}")
-            elif "skipped" in figure:
-                notes.append(f"skipped: {name}: {c}: {figure['skipped']}")
-    for prefix in dict.fromkeys(name.split("/")[0] for name in rows):
-        quotients = [q for name, row in rows.items() if name.startswith(prefix + "/") and (q := ratio(row, clock))]
-        if quotients:
-            lines.append(f"{prefix}: geometric mean of {len(quotients)} ratios {geometric_mean(quotients):.2f}, "
-                         f"lowest {min(quotients):.2f}")
-    return "\n".join([*lines, *notes])
+def groups(rows: Rows, clock: str = "seconds") -> dict[str, list[float]]:
+    """First part of the name -> ratios."""
+    found: dict[str, list[float]] = {}
+    for name, row in rows.items():
+        if quotient := ratio(row, clock):
+            found.setdefault(name.split("/")[0], []).append(quotient)
+    return found
+
+
+def peers_of(rows: Rows) -> list[str]:
+    return list(dict.fromkeys(name for row in rows.values() for name in row["contenders"] if name != OURS))
+
+
+def cells(row: dict[str, Any], contenders: list[str], clock: str) -> Iterator[str]:
+    """Of each contender median and spread, then the ratio to the fastest peer, shares of floor and memory."""
+    found = times(row, clock)
+    for name in contenders:
+        figure = row["contenders"].get(name, {})
+        yield (f"{shown(found[name], row['unit'])} ±{spread(figure[clock]):.0%}" if name in found
+               else "WRONG" if "wrong" in figure else "")
+    for value, form in ((ratio(row, clock), ".2f"), (share(row, clock), ".0%"), (memory(row), ".2f")):
+        yield "" if value is None else f"{value:{form}}"
+
+
+COLUMNS = "ratio", "of floor", "memory"
+
+
+def table(rows: Rows, clock: str = "seconds") -> str:
+    """A line a row, the worst first; geometric means; and what is amiss."""
+    contenders = [OURS, *peers_of(rows)]
+    lines = [["row", *contenders, *COLUMNS], *([name, *cells(rows[name], contenders, clock)]
+                                               for name in in_order(rows, clock))]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = ["  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
+            for line in lines]
+    text += [f"{group}: geometric mean of {len(values)} ratios {statistics.geometric_mean(values):.2f}, the lowest "
+             f"{min(values):.2f}" for group, values in groups(rows, clock).items()]
+    for word in ("wrong", "skipped"):
+        text += [f"{word}: {name}: {contender}: {figure[word]}" for name, row in rows.items()
+                 for contender, figure in row["contenders"].items() if word in figure]
+    return "\n".join(text)
+
+
+# ---- the README
+
+
+def readme(results: dict[str, Any]) -> str:
+    """The training steps and what comes before them as a table in Markdown, the worst first; means of the others."""
+    rows = {name: row for name, row in results["rows"].items() if name.split("/")[0] in ("step", "overhead")}
+    contenders = [name for name in [OURS, *peers_of(rows)]
+                  if any(name in times(row) for row in rows.values())]
+    here, versions = results["machine"], results["versions"]
+    lines = [" | ".join(["| what", *contenders, *COLUMNS]) + " |", "| --- " * (1 + len(contenders) + 3) + "|"]
+    lines += [" | ".join([f"| {name}", *cells(rows[name], contenders, "seconds")]) + " |" for name in in_order(rows)]
+    means = [f"{group} {statistics.geometric_mean(values):.2f} (lowest {min(values):.2f}, {len(values)} rows)"
+             for group, values in groups(results["rows"]).items() if group != "overhead"]
+    known = ", ".join(f"{name} {versions[name]}" for name in versions if versions[name] != "none")
+    return "\n".join([
+        *lines, "",
+        "Median of the rounds ± half the distance of the quartiles. *ratio*: the fastest peer's time over tinyart's;",
+        "above 1 tinyart is faster. *of floor*: the share of tinyart's time that the operations (without padding) take",
+        "at the machine's own rate of matrix products, and the bytes at its memory's. *memory*: tinyart's peak over",
+        "PyTorch's.",
+        f"Geometric means of the ratios: {'; '.join(means)}.", "",
+        f"{here['cpu']}, {here['cores']} cores, {here['memory GiB']} GiB, {here['system']}; {known}.", ""])
+
+
+def with_table(text: str, results: dict[str, Any]) -> str:
+    """The README `text` with the table of these results between its marks."""
+    marks = "<!-- python -m benchmarks --readme -->\n", "<!-- end -->"
+    if text.count(marks[0]) != 1 or text.count(marks[1]) != 1:
+        raise SystemExit(f"the README has no place for the table: {marks[0].strip()} .. {marks[1]}")
+    before, rest = text.split(marks[0])
+    return before + marks[0] + readme(results) + marks[1] + rest.split(marks[1])[1]

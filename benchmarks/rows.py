@@ -126,9 +126,11 @@ class Training:
     batch: int
     lr: float = 1e-3
     beta1: float = 0.9
-    agree: float = 1e-4  # relative, of the losses of the first three steps
+    agree: float = 1e-5  # relative, of the losses of the first three steps
     peers: tuple[str, ...] = ("torch", "torch.compile", "jax", "autograd", "tinygrad")
+    threads: int | None = None  # where the row is about their number
     kind: str = "training"
+    unit: str = "s"
 
     def arrays(self) -> dict[str, list[list[Array]]]:
         """Network -> its layers' weights."""
@@ -190,7 +192,9 @@ class Convolution:
     transposed: bool = False
     agree: float = 1e-4  # of the result's norm
     peers: tuple[str, ...] = ("torch",)
+    threads: int | None = None
     kind: str = "convolution"
+    unit: str = "s"
 
     @property
     def edges(self) -> tuple[Edge, Edge]:
@@ -206,9 +210,9 @@ class Convolution:
     def arrays(self) -> tuple[Array, Array, Array]:
         """x (N, H, W, C), w (K, K, C/groups, O), g (N, OH, OW, O)"""
         rng = np.random.default_rng(0)
-        shapes = ((self.batch, self.height, self.width, self.channels),
-                  (self.size, self.size, self.channels // self.groups, self.outputs),
-                  (self.batch, *self.out, self.outputs))
+        shapes: list[Shape] = [(self.batch, self.height, self.width, self.channels),
+                               (self.size, self.size, self.channels // self.groups, self.outputs),
+                               (self.batch, *self.out, self.outputs)]
         x, w, g = (rng.standard_normal(shape, np.float32) for shape in shapes)
         return x, w, g
 
@@ -221,9 +225,61 @@ class Convolution:
                 4.0 * (elements + self.size**2 * self.channels // self.groups * self.outputs))
 
 
-Row = Training | Convolution
+@dataclass(frozen=True)
+class Operation:
+    """One operation on `size` elements, or with `gradient` the operation and then its gradients for a cotangent."""
+
+    name: str
+    operation: str  # of OPERATIONS
+    size: int
+    gradient: bool = False
+    agree: float = 1e-4  # of the result's norm
+    peers: tuple[str, ...] = ("torch", "jax")
+    threads: int | None = None
+    kind: str = "operation"
+    unit: str = "s"
+
+    def arrays(self) -> list[Array]:
+        """The arguments, then the cotangent. Rows are 256 long."""
+        rng, shape = np.random.default_rng(0), (self.size // 256, 256)
+        shapes = {"x": shape, "t": shape, "gamma": (256,), "beta": (256,), "scalar": (), "row": (256,)}
+        names, out, _ = OPERATIONS[self.operation]
+        return [rng.random(shapes[name], np.float32) + np.float32(0.1) for name in (*names.split(), out)]
+
+    def floor(self) -> tuple[float, float]:
+        return 0.0, 4.0 * self.size * OPERATIONS[self.operation][2][self.gradient]
+
+
+# name: arguments; what comes out; arrays that move forward, and with the gradient
+OPERATIONS: dict[str, tuple[str, str, tuple[int, int]]] = {
+    "add": ("x t", "x", (3, 3)), "mul": ("x t", "x", (3, 8)), "exp": ("x", "x", (2, 5)), "tanh": ("x", "x", (2, 5)),
+    "sigmoid": ("x", "x", (2, 5)), "leaky_relu": ("x", "x", (2, 5)), "bce": ("x t", "scalar", (2, 5)),
+    "sum": ("x", "scalar", (1, 2)), "sum_rows": ("x", "row", (1, 2)), "softmax": ("x", "x", (2, 5)),
+    "batch_norm": ("x gamma beta", "x", (2, 5)), "adam": ("x t", "x", (7, 7)),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """What comes before and around the work: `kind` names the function that measures it."""
+
+    name: str
+    kind: str
+    peers: tuple[str, ...]
+    unit: str = "s"
+    agree: float = 1e-6
+    threads: int | None = None
+
+    def floor(self) -> tuple[float, float]:
+        return 0.0, 0.0
+
+
+Row = Training | Convolution | Operation | Overhead
 
 # ---- the networks of the documents
+
+GAN = 5e-4  # Adam divides small gradients by themselves: their rounding moves weights as far as the others
+IMAGE_PEERS = ("torch", "torch.compile", "jax", "tinygrad")  # autograd has no convolution of images to speak of
 
 
 def dense(*widths: int, activation: Layer, last: Sequence[Layer] = ()) -> list[Layer]:
@@ -239,7 +295,7 @@ def mlp_gan(name: str, hidden: int, batch: int, width: int = 1024, **more: Any) 
     return Training(name, "gan", {
         "G": dense(100, *[width] * hidden, 784, activation=leaky, last=[("sigmoid",)]),
         "D": dense(784, *[width] * hidden, 1, activation=leaky),
-    }, {"G": (100,), "D": (784,)}, batch, lr=2e-4, beta1=0.5, **more)  # fmt: skip
+    }, {"G": (100,), "D": (784,)}, batch, lr=2e-4, beta1=0.5, agree=GAN, **more)  # fmt: skip
 
 
 def vae(name: str, batch: int, hidden: int = 1024, latent: int = 20, **more: Any) -> Training:
@@ -266,7 +322,7 @@ def dcgan(name: str, side: int, channels: int, batch: int, width: int = 64, **mo
         before, c = c, 2 * c
     d += [("flatten", (start, start, before)), ("dense", start * start * before, 1, True)]
     return Training(name, "gan", {"G": g, "D": d}, {"G": (100,), "D": (side, side, channels)}, batch, lr=2e-4,
-                    beta1=0.5, peers=("torch", "torch.compile", "jax", "tinygrad"), **more)
+                    beta1=0.5, agree=GAN, **{"peers": IMAGE_PEERS} | more)
 
 
 def classifier(name: str, batch: int, **more: Any) -> Training:
@@ -275,14 +331,14 @@ def classifier(name: str, batch: int, **more: Any) -> Training:
         ("conv", 1, 32, 3, 1, 0, True), ("relu",), ("conv", 32, 64, 3, 1, 0, True), ("relu",), ("pool", 2),
         ("dropout", 0.25), ("flatten", (12, 12, 64)), ("dense", 9216, 128, True), ("relu",), ("dropout", 0.5),
         ("dense", 128, 10, True),
-    ]}, {"net": (28, 28, 1)}, batch, peers=("torch", "torch.compile", "jax", "tinygrad"), **more)  # fmt: skip
+    ]}, {"net": (28, 28, 1)}, batch, **{"peers": IMAGE_PEERS} | more)  # fmt: skip
 
 
-def lenet(name: str, batch: int) -> Training:
+def lenet(name: str, batch: int, **more: Any) -> Training:
     return Training(name, "classify", {"net": [
         ("conv", 1, 6, 5, 1, 2, True), ("relu",), ("pool", 2), ("conv", 6, 16, 5, 1, 0, True), ("relu",), ("pool", 2),
         ("flatten", (5, 5, 16)), *dense(400, 120, 84, 10, activation=("relu",)),
-    ]}, {"net": (28, 28, 1)}, batch, peers=("torch", "torch.compile", "jax", "tinygrad"))  # fmt: skip
+    ]}, {"net": (28, 28, 1)}, batch, **{"peers": IMAGE_PEERS} | more)  # fmt: skip
 
 
 def deep_stack(name: str, blocks: int, batch: int, width: int = 1024, **more: Any) -> Training:
@@ -336,4 +392,39 @@ def _convolution_rows() -> Iterator[Convolution]:
                               transposed)
 
 
-ROWS: dict[str, Row] = {row.name: row for row in (*_training_rows(), *_convolution_rows())}
+def _operation_rows() -> Iterator[Operation]:
+    for name in OPERATIONS:
+        for where, size in {"cache": 1 << 14, "memory": 1 << 24}.items():
+            yield Operation(f"operation/{name}-{where}", name, size)
+            if name != "adam":
+                yield Operation(f"operation/{name}-{where}-gradient", name, size, gradient=True)
+
+
+def _overhead_rows() -> Iterator[Overhead]:
+    yield Overhead("overhead/record-an-operation", "recording", ("numpy", "torch", "jax"))
+    yield Overhead("overhead/backward-through-an-operation", "backward", ("torch", "autograd"))
+    yield Overhead("overhead/import", "importing", ("numpy", "torch", "jax", "tinygrad"))
+    yield Overhead("overhead/first-dcgan-step", "first_step", ("torch", "torch.compile", "jax"))
+    yield Overhead("overhead/first-dcgan-step-empty-cache", "first_step_cold", ("torch", "torch.compile", "jax"))
+    yield Overhead("overhead/installed", "installed", ("torch", "jax", "tinygrad"), unit="B")
+
+
+def _growth_rows() -> Iterator[Training]:
+    few: Any = {"peers": ("torch", "jax")}
+    for batch in (16, 64, 256, 1024):
+        yield mlp_gan(f"growth/mlp-gan/batch-{batch}", 2, batch, **few)
+    for width in (256, 512, 1024, 2048):
+        yield mlp_gan(f"growth/mlp-gan/width-{width}", 2, 128, width, **few)
+    for blocks in (2, 8, 32, 128):  # the rounding error grows with them: see above
+        yield deep_stack(f"growth/deep/blocks-{blocks}", blocks, 64, 512, **few, agree=1e-4 if blocks < 32 else 0.05)
+    for side in (28, 56, 112):
+        yield dcgan(f"growth/dcgan/side-{side}", side, 3, 16, 16, **few)
+    for t in (25, 50, 100, 200):
+        yield recurrent("lstm", t, 32, 88, 128, f"growth/lstm/length-{t}", **few)
+    for threads in (1, 2, 4, 8, 16):
+        yield mlp_gan(f"growth/mlp-gan/threads-{threads}", 2, 128, threads=threads, **few)
+        yield dcgan(f"growth/dcgan-28/threads-{threads}", 28, 1, 64, threads=threads, **few)
+
+
+ROWS: dict[str, Row] = {row.name: row for rows in (
+    _training_rows(), _convolution_rows(), _operation_rows(), _overhead_rows(), _growth_rows()) for row in rows}

@@ -5,14 +5,23 @@ from typing import Any, NamedTuple
 
 
 class Work(NamedTuple):
-    """`step(i)` does the work of a row on batch i. `answer` makes arrays of its result, which `check` compares.
+    """`step(i)` does the work of a row on batch i. `answer` makes an array or numbers of its result, to be compared.
 
-    Where dropout belongs to the work, `dropout(False)` leaves it out, for comparison.
+    A step may do what is measured many times: `operations`. Where dropout belongs to the work, `dropout(False)` leaves
+    it out, for comparison. Without an answer a step measures by itself, and returns it.
     """
 
     step: Callable[[int], Any]
-    answer: Callable[[Any], Any]
+    answer: Callable[[Any], Any] | None
     dropout: Callable[[bool], None] = lambda on: None
+    operations: int = 1
+
+
+class Measured(NamedTuple):
+    """Seconds or bytes, and a peak of memory in bytes."""
+
+    value: float
+    peak: int
 
 
 class Skip(Exception):

@@ -6,10 +6,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from benchmarks.contenders import Work
-from benchmarks.rows import GATES, Layer, Training, edge
+from benchmarks.rows import GATES, Layer, Operation, Overhead, Training, edge
 
 Net = list[list[Any]]  # each layer's weights
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
@@ -169,6 +170,51 @@ def training(row: Training) -> Work:
         return losses
 
     return Work(step, lambda losses: [float(loss) for loss in losses], lambda on: held.update(dropout=on))
+
+
+def _batch_norm(x: Any, gamma: Any, beta: Any) -> Any:
+    mean = x.mean(0)
+    return (x - mean) * (gamma * lax.rsqrt(((x - mean) ** 2).mean(0) + 1e-5)) + beta
+
+
+OPERATIONS: dict[str, Any] = {
+    "add": jnp.add, "mul": jnp.multiply, "exp": jnp.exp, "tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid,
+    "leaky_relu": lambda x: jax.nn.leaky_relu(x, 0.2), "bce": lambda x, t: (jax.nn.softplus(x) - t * x).mean(),
+    "sum": jnp.sum, "sum_rows": lambda x: x.sum(0), "softmax": jax.nn.softmax, "batch_norm": _batch_norm,
+}  # fmt: skip
+
+
+def operation(row: Operation) -> Work:
+    *xs, g = map(jnp.asarray, row.arrays())
+    if row.operation == "adam":
+        rule = Training("adam", "", {}, {}, 0)
+        update = jax.jit(lambda p, slots, t: adam(rule, p, slots, xs[1], t), donate_argnums=(0, 1))
+        held = [jnp.copy(xs[0]), (jnp.zeros_like(xs[0]), jnp.zeros_like(xs[0])), 0]
+
+        def step(i: int) -> Any:
+            held[2] += 1
+            held[0], held[1] = update(held[0], held[1], jnp.float32(held[2]))
+            return held[0]
+
+        return Work(step, np.asarray)
+    function = OPERATIONS[row.operation]
+    if row.gradient:
+        pulled = jax.jit(lambda g, *xs: jax.vjp(function, *xs)[1](g))
+        return Work(lambda i: pulled(g, *xs), lambda found: np.asarray(found[0]))
+    jitted = jax.jit(function)
+    return Work(lambda i: jitted(*xs), np.asarray)
+
+
+def recording(row: Overhead) -> Work:
+    """JAX records while it traces; outside, an operation is dispatched."""
+    x, y = jnp.ones(16), jnp.ones(16)
+
+    def step(i: int) -> Any:
+        for _ in range(1000):
+            z = x + y
+        return z
+
+    return Work(step, np.asarray, operations=1000)
 
 
 def wait(result: Any) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 import tinyart as ta
-from benchmarks.contenders import Skip, Work
-from benchmarks.rows import GATES, Array, Convolution, Layer, Training
+from benchmarks.contenders import Work
+from benchmarks.rows import GATES, Array, Convolution, Layer, Operation, Overhead, Training
 from tinyart import nn, ops
 from tinyart.backend import kernels_of
 from tinyart.models.gan import discriminator_loss, generator_loss
@@ -29,8 +29,6 @@ class Recurrent(nn.Module):
     """The states of all steps: (T, N, I) -> (T, N, H)"""
 
     def __init__(self, kind: str, inputs: int, hidden: int) -> None:
-        if not hasattr(nn, kind.upper()):
-            raise Skip(f"tinyart.nn has no {kind.upper()} yet")
         self.cell = getattr(nn, kind.upper())(inputs, hidden)
 
     def forward(self, x: Any) -> Any:
@@ -100,6 +98,46 @@ def convolution(row: Convolution) -> Work:
         "weight": lambda i: kernels.conv_weight(x, g, size=(row.size, row.size), **settings),
     }
     return Work(steps[row.direction], np.asarray)
+
+
+OPERATIONS: dict[str, Any] = {
+    "add": ops.add, "mul": ops.mul, "exp": ops.exp, "tanh": ops.tanh, "sigmoid": ops.sigmoid,
+    "leaky_relu": lambda x: ops.leaky_relu(x, 0.2), "bce": ops.bce_with_logits, "sum": ops.sum,
+    "sum_rows": lambda x: ops.sum(x, 0), "softmax": ops.softmax, "batch_norm": lambda *a: ops.batch_norm(*a)[0],
+}  # fmt: skip
+
+
+def operation(row: Operation) -> Work:
+    *arrays, g = row.arrays()
+    if row.operation == "adam":
+        optimizer, gradient = Adam([nn.Parameter(arrays[0])]), [ta.tensor(arrays[1])]
+        return Work(lambda i: optimizer.step(gradient), lambda _: optimizer.parameters[0].numpy())
+    function, xs, cotangent = OPERATIONS[row.operation], [nn.Parameter(a) for a in arrays], ta.tensor(g)
+    if row.gradient:
+        return Work(lambda i: ta.grad(function(*xs), xs, cotangent=cotangent), lambda gradients: gradients[0].numpy())
+    return Work(lambda i: function(*xs), lambda y: y.numpy())
+
+
+def recording(row: Overhead) -> Work:
+    x, y = nn.Parameter(np.ones(16)), nn.Parameter(np.ones(16))
+
+    def step(i: int) -> Any:
+        for _ in range(1000):
+            z = x + y
+        return z
+
+    return Work(step, lambda z: z.numpy(), operations=1000)
+
+
+def backward(row: Overhead) -> Work:
+    """Through a chain of 1,000 additions, held for many times."""
+    x, y = nn.Parameter(np.ones(16)), nn.Parameter(np.ones(16))
+    z = x
+    for _ in range(1000):
+        z = z + y
+    ones = ta.tensor(np.ones(16))
+    return Work(lambda i: ta.grad(z, [x, y], cotangent=ones, retain_graph=True), lambda found: found[1].numpy(),
+                operations=1000)
 
 
 def wait(result: Any) -> None:

@@ -1,11 +1,10 @@
 """The rows in PyTorch, as its performance guide says: channels-last images, fused Adam, gradients set to None, only
-the gradients that are used. With `compiled` every loss is one call of torch.compile.
+the gradients that are used. With `compiled` every loss is one call of torch.compile. OMP_NUM_THREADS sets its threads.
 
 PyTorch pads both sides alike, while "same" puts an odd pixel at the end. Mirrored images under mirrored filters give
 mirrored results, with the odd pixel at the start, where a symmetric padding has it too: no copy for padding is needed.
 """
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,9 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks.contenders import Work
-from benchmarks.rows import GATES, Array, Convolution, Layer, Training, edge
-
-torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+from benchmarks.rows import GATES, Array, Convolution, Layer, Operation, Overhead, Training, edge
 
 
 class Reshape(nn.Module):
@@ -209,6 +206,48 @@ def convolution(row: Convolution) -> Work:
         return array[::-1, ::-1] if row.direction == "weight" else array[:, ::-1, ::-1]
 
     return Work(steps[row.direction], answer)
+
+
+OPERATIONS: dict[str, Any] = {
+    "add": torch.add, "mul": torch.mul, "exp": torch.exp, "tanh": torch.tanh, "sigmoid": torch.sigmoid,
+    "leaky_relu": lambda x: F.leaky_relu(x, 0.2), "bce": F.binary_cross_entropy_with_logits, "sum": torch.sum,
+    "sum_rows": lambda x: torch.sum(x, 0), "softmax": lambda x: torch.softmax(x, -1),
+    "batch_norm": lambda x, gamma, beta: F.batch_norm(x, None, None, gamma, beta, training=True),
+}  # fmt: skip
+
+
+def operation(row: Operation) -> Work:
+    *arrays, g = row.arrays()
+    xs, cotangent = [torch.from_numpy(a).requires_grad_() for a in arrays], torch.tensor(g)
+    if row.operation == "adam":
+        xs[0].grad = xs[1].detach()
+        optimizer = torch.optim.Adam(xs[:1], lr=1e-3, fused=True)
+        return Work(lambda i: optimizer.step(), lambda _: xs[0].detach().numpy())
+    function = OPERATIONS[row.operation]
+    if row.gradient:
+        return Work(lambda i: torch.autograd.grad(function(*xs), xs, cotangent), lambda found: found[0].numpy())
+    return Work(lambda i: function(*xs), lambda y: y.detach().numpy())
+
+
+def recording(row: Overhead) -> Work:
+    x, y = (torch.ones(16, requires_grad=True) for _ in range(2))
+
+    def step(i: int) -> Any:
+        for _ in range(1000):
+            z = x + y
+        return z
+
+    return Work(step, lambda z: z.detach().numpy(), operations=1000)
+
+
+def backward(row: Overhead) -> Work:
+    x, y = (torch.ones(16, requires_grad=True) for _ in range(2))
+    z = x
+    for _ in range(1000):
+        z = z + y
+    ones = torch.ones(16)
+    return Work(lambda i: torch.autograd.grad(z, [x, y], ones, retain_graph=True), lambda found: found[1].numpy(),
+                operations=1000)
 
 
 def wait(result: Any) -> None:
