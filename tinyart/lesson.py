@@ -84,6 +84,8 @@ def expect(what: str, value: Any, about: float | None = None, within: float = 0.
            most: float = np.inf) -> None:
     """Print `value`, and compare it: about - within ≤ value ≤ about + within, or least ≤ value ≤ most.
 
+    Without any bound it is kept for the record: a speed, which decides nothing.
+
     Errors: `Unexpected`.
     """
     promise = f"at least {least:g}" if most == np.inf else f"at most {most:g}"
@@ -91,6 +93,8 @@ def expect(what: str, value: Any, about: float | None = None, within: float = 0.
         least, most, promise = about - within, about + within, f"{about:.10g}" + (f" ± {within:g}" if within else "")
     elif np.inf not in (-least, most):
         promise = f"{least:g} to {most:g}"
+    elif least == -np.inf and most == np.inf:
+        promise = "anything"
     found = Expectation(what, float(value), promise)
     _now().expectations.append(found)
     if not least <= found.value <= most:

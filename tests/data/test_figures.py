@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from tinyart.data import heatmap, panels, scatter
+from tinyart.data import bars, heatmap, panels, scatter
 from tinyart.data.figures import _BLUE, _CLASSES, _ORANGE
+from tinyart.data.plot import _COLOURS
 from tinyart.errors import ArgumentError, ShapeError
 
 
@@ -40,6 +41,14 @@ def test_panels_hold_each_image_over_its_caption():
     assert panels([black[..., None]], []).shape == (26, 36, 3)
 
 
+def test_bars_are_as_long_as_their_values():
+    image = bars(["one", "half", "none"], [2.0, 1.0, 0.0], width=216)
+    assert image.shape == (128, 216, 3)
+    lengths = [int((("#{:02x}{:02x}{:02x}".format(*p) == _COLOURS[k]) and 1) or 0)
+               for k in range(3) for p in image[40 * k + 33]]
+    assert [sum(lengths[i : i + 216]) for i in (0, 216, 432)] == [201, 101, 1]
+
+
 def test_what_cannot_be_drawn_is_refused():
     with pytest.raises(ShapeError, match=r"heatmap: values: expected a matrix \(H, W\) of finite numbers, got \(3,\)"):
         heatmap(np.zeros(3))
@@ -49,5 +58,7 @@ def test_what_cannot_be_drawn_is_refused():
         scatter(np.zeros((0, 2)))
     with pytest.raises(ShapeError, match=r"panels: images: expected .* got \[\(2, 2, 2\)\]"):
         panels([np.zeros((2, 2, 2))])
+    with pytest.raises(ShapeError, match="bars: names, values: expected as many of each"):
+        bars(["a"], [-1.0])
     with pytest.raises(ArgumentError, match="panels: images: expected uint8, or finite floats"):
         panels([np.zeros((2, 2), int)])

@@ -78,6 +78,7 @@ def test_a_broken_promise_names_what_came_and_where(small: Path) -> None:
 @pytest.mark.parametrize(("value", "bounds", "promise"), [
     (1.0, {"about": 1.1, "within": 0.2}, "1.1 ± 0.2"), (1.0, {"least": 1}, "at least 1"),
     (1.0, {"most": 1}, "at most 1"), (1.0, {"least": 0, "most": 2}, "0 to 2"), (True, {"about": 1}, "1"),
+    (1.0, {}, "anything"),
 ])  # fmt: skip
 def test_ways_to_promise(value: float, bounds: dict, promise: str, capsys: pytest.CaptureFixture[str]) -> None:
     lesson.expect("a number", value, **bounds)

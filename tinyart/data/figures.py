@@ -44,6 +44,22 @@ def scatter(points: Any, labels: Any = None, *, side: int = 480, radius: float =
     return np.asarray(large.reduce(2))
 
 
+def bars(names: Sequence[str], values: Sequence[float], *, width: int = 640) -> np.ndarray:
+    """Horizontal bars of the lengths `values` ≥ 0, each under its name: (H, width, 3)."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    if len(names) != len(values) or not names or not (np.isfinite(values).all() and min(values) >= 0):
+        raise ShapeError("bars", "names, values", "as many of each, at least one, and values ≥ 0",
+                         f"{len(names)} and {list(values)}")
+    canvas, font = Image.new("RGB", (width, 40 * len(names) + 8), "white"), ImageFont.load_default(13)
+    draw = ImageDraw.Draw(canvas)
+    for k, (name, value) in enumerate(zip(names, values, strict=True)):
+        draw.text((8, 40 * k + 8), name, "#2b2b33", font)
+        length = (width - 16) * value / (max(values) or 1)
+        draw.rectangle([8, 40 * k + 26, 8 + length, 40 * k + 40], _COLOURS[k % len(_COLOURS)])
+    return np.asarray(canvas)
+
+
 def panels(images: Sequence[Any], captions: Sequence[str] = (), *, columns: int | None = None) -> np.ndarray:
     """Images of any sizes, (H, W), (H, W, 1) or (H, W, 3), side by side on white, each over its caption."""
     from PIL import Image, ImageDraw, ImageFont
