@@ -9,4 +9,10 @@ OVERRIDES: dict[str, str] = {  # kernel -> module here; loaded, and Numba with i
     "conv": "conv",
     "conv_input": "conv",
     "conv_weight": "conv",
+    "rnn": "recurrent",
+    "rnn_backward": "recurrent",
+    "lstm": "recurrent",
+    "lstm_backward": "recurrent",
+    "gru": "recurrent",
+    "gru_backward": "recurrent",
 }

@@ -24,7 +24,7 @@ def rnn(x: Array, W: Array, R: Array, b: Array, h0: Array, *,
         activation: str, lengths: Lengths, reverse: bool) -> Array:  # fmt: skip
     """y (T, N, H): h_t = f(x_t W + h_{t-1} R + b), f "tanh" or "relu"."""
     f: Any = {"tanh": np.tanh, "relu": relu}[activation]
-    inside, y, h = _inside(x, lengths), _product(x, W) + b, h0
+    inside, y, h = _inside(x, lengths), product(x, W) + b, h0
     for t in _steps(x, reverse):
         y[t] = h = _where(inside, t, f(y[t] + h @ R), h)
     return y
@@ -39,8 +39,8 @@ def rnn_backward(g: Array, x: Array, W: Array, R: Array, h0: Array, y: Array,
         dh = dh + g[t]
         dz[t] = _where(inside, t, dh * slope[t], 0)
         dh = dz[t] @ R.T + _where(inside, t, 0, dh)
-    gx = _product(dz, W.T) if wanted[0] else None
-    return gx, _flat(x).T @ _flat(dz), _recurrent_gradient(y, h0, dz, reverse), _flat(dz).sum(0), dh
+    gx = product(dz, W.T) if wanted[0] else None
+    return gx, flat(x).T @ flat(dz), recurrent_gradient(y, h0, dz, reverse), flat(dz).sum(0), dh
 
 
 def lstm(x: Array, W: Array, R: Array, b: Array, h0: Array, c0: Array, *,
@@ -51,7 +51,7 @@ def lstm(x: Array, W: Array, R: Array, b: Array, h0: Array, c0: Array, *,
 
     The columns of W, R and b, and `gates`, are those of i, f, g, o.
     """
-    inside, gates = _inside(x, lengths), _product(x, W) + b
+    inside, gates = _inside(x, lengths), product(x, W) + b
     y, cells, h, c = _like(x, h0), _like(x, h0), h0, c0
     for t in _steps(x, reverse):
         i, f, g, o = _quarters(gates[t])
@@ -76,8 +76,8 @@ def lstm_backward(gy: Array, gc: Array, x: Array, W: Array, R: Array, h0: Array,
         dz[t] = _where(inside, t, np.concatenate(parts, axis=1), 0)
         dh = dz[t] @ R.T + _where(inside, t, 0, dh)
         dc = _where(inside, t, through * f, dc)
-    gx = _product(dz, W.T) if wanted[0] else None
-    return gx, _flat(x).T @ _flat(dz), _recurrent_gradient(y, h0, dz, reverse), _flat(dz).sum(0), dh, dc
+    gx = product(dz, W.T) if wanted[0] else None
+    return gx, flat(x).T @ flat(dz), recurrent_gradient(y, h0, dz, reverse), flat(dz).sum(0), dh, dc
 
 
 def gru(x: Array, W: Array, R: Array, b: Array, h0: Array, *,
@@ -89,7 +89,7 @@ def gru(x: Array, W: Array, R: Array, b: Array, h0: Array, *,
     The columns of W and R are those of r, z, n; b has those of r, z, n, m, as has `gates`.
     """
     inside, size = _inside(x, lengths), h0.shape[1]
-    gates = np.concatenate([_product(x, W), _like(x, h0)], axis=2)
+    gates = np.concatenate([product(x, W), _like(x, h0)], axis=2)
     gates[:, :, 3 * size :] = 0
     gates += b
     y, h = _like(x, h0), h0
@@ -118,9 +118,9 @@ def gru_backward(g: Array, x: Array, W: Array, R: Array, h0: Array, y: Array, ga
         direct = _where(inside, t, dh * z, dh)
         dh = direct + d[t][:, : 2 * size] @ R[:, : 2 * size].T + d[t][:, 3 * size :] @ R[:, 2 * size :].T
     dz = d[:, :, : 3 * size]
-    gx = _product(dz, W.T) if wanted[0] else None
-    gR = [_recurrent_gradient(y, h0, part, reverse) for part in (d[:, :, : 2 * size], d[:, :, 3 * size :])]
-    return gx, _flat(x).T @ _flat(dz), np.concatenate(gR, axis=1), _flat(d).sum(0), dh
+    gx = product(dz, W.T) if wanted[0] else None
+    gR = [recurrent_gradient(y, h0, part, reverse) for part in (d[:, :, : 2 * size], d[:, :, 3 * size :])]
+    return gx, flat(x).T @ flat(dz), np.concatenate(gR, axis=1), flat(d).sum(0), dh
 
 
 def _steps(x: Array, reverse: bool) -> range:
@@ -143,10 +143,10 @@ def _before(states: Array, first: Array, t: int, reverse: bool) -> Array:
     return states[before] if 0 <= before < len(states) else first
 
 
-def _recurrent_gradient(y: Array, h0: Array, dz: Array, reverse: bool) -> Array:
+def recurrent_gradient(y: Array, h0: Array, dz: Array, reverse: bool) -> Array:
     """Σ_t h_{t-1}ᵀ dz_t, without an array of all h_{t-1}: (H, columns of dz)."""
     first, earlier, later = (dz[-1:], y[1:], dz[:-1]) if reverse else (dz[:1], y[:-1], dz[1:])
-    return _flat(earlier).T @ _flat(later) + h0.T @ first.sum(0)
+    return flat(earlier).T @ flat(later) + h0.T @ first.sum(0)
 
 
 def _quarters(gates: Array) -> list[Array]:
@@ -159,11 +159,11 @@ def _like(x: Array, h0: Array) -> Array:
     return np.empty_like(h0, shape=(len(x), *h0.shape))
 
 
-def _flat(x: Array) -> Array:
+def flat(x: Array) -> Array:
     """(T, N, F) -> (T·N, F)"""
     return x.reshape(x.shape[0] * x.shape[1], x.shape[2])
 
 
-def _product(x: Array, W: Array) -> Array:
+def product(x: Array, W: Array) -> Array:
     """(T, N, I), (I, O) -> (T, N, O), as one product."""
-    return (_flat(x) @ W).reshape(*x.shape[:2], W.shape[1])
+    return (flat(x) @ W).reshape(*x.shape[:2], W.shape[1])
