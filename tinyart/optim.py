@@ -296,8 +296,7 @@ class EMA:
     def update(self) -> None:
         """Call it after each step of the optimizer."""
         for name, p in self.module.named_parameters():
-            average = self.averages[name]
-            average += (1 - self.decay) * (p.array - average)
+            kernels_of(p.array).lerp_(self.averages[name], p.array, weight=1 - self.decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -3,10 +3,11 @@
 from .conv import conv, conv_input, conv_weight
 from .elementwise import *  # noqa: F403  (a table of names)
 from .index import put_add, take, take_add, take_along, take_along_add
+from .linear import dense, dense_backward, matmul
 from .norm import batch_norm, batch_norm_backward, layer_norm, layer_norm_backward
 from .optim import adam_, adam_all_, rmsprop_, sgd_
 from .pool import max_pool, max_pool_gather, max_pool_input, sum_pool, sum_pool_input
 from .random import bernoulli, counters_used, normal, permutation, randint, uniform
 from .recurrent import gru, gru_backward, lstm, lstm_backward, rnn, rnn_backward
 from .reduce import argmax, argmin, log_softmax, logsumexp, max, min, softmax, sum
-from .shape import broadcast_to, concatenate, flip, getitem, matmul, pad, reshape, split, transpose
+from .shape import broadcast_to, concatenate, flip, getitem, pad, reshape, split, transpose

@@ -1,6 +1,7 @@
 """Elementwise kernels. NumPy's ufuncs are the plainest array code there is, and serve CuPy arrays as well."""
 
 import math
+from collections import abc
 from typing import Any
 
 import numpy as np
@@ -55,8 +56,28 @@ def relu(x: Array) -> Array:
     return np.maximum(x, 0)
 
 
+def relu_backward(g: Array, y: Array) -> Array:
+    """g where y > 0, else 0"""
+    return np.where(y > 0, g, 0)
+
+
 def leaky_relu(x: Array, *, slope: float) -> Array:
     return np.where(x > 0, x, slope * x)
+
+
+def leaky_relu_backward(g: Array, x: Array, *, slope: float) -> Array:
+    """g where x > 0, else slope·g"""
+    return np.where(x > 0, g, slope * g)
+
+
+def sigmoid_backward(g: Array, y: Array) -> Array:
+    """g·y·(1 - y), y the sigmoid"""
+    return g * y * (1 - y)
+
+
+def tanh_backward(g: Array, y: Array) -> Array:
+    """g·(1 - y²), y the tanh"""
+    return g * (1 - y * y)
 
 
 def elu(x: Array, *, alpha: float) -> Array:
@@ -76,3 +97,18 @@ def full(like: Array, *, value: float, shape: tuple[int, ...] | None = None, dty
 def bce_with_logits(x: Array, t: Array) -> Array:
     """log(1 + e^x) - t·x; where x > 0 as log(1 + e^-x) + (1 - t)·x, which does not cancel for t = 1"""
     return np.log1p(np.exp(-np.absolute(x))) + np.where(x > 0, (1 - t) * x, -t * x)
+
+
+def bce_with_logits_backward(g: Array, x: Array, t: Array, wanted: abc.Sequence[bool]) -> tuple[Array, Array]:
+    """(g·(σ(x) - t), -g·x), None for one that is not wanted"""
+    return g * (sigmoid(x) - t) if wanted[0] else None, -g * x if wanted[1] else None
+
+
+def masked(x: Array, kept: Array, *, scale: float) -> Array:
+    """scale·x where kept, else 0"""
+    return np.where(kept, scale * x, 0)
+
+
+def lerp_(a: Array, b: Array, *, weight: float) -> None:
+    """a ← a + weight·(b - a)"""
+    a += weight * (b - a)

@@ -218,6 +218,19 @@ def _matmul(draw: Any) -> Case:
     return ta.matmul, [draw(arrays(a)), draw(arrays(b))]
 
 
+def dense(activation: str) -> None:
+    @case(f"dense {activation}")
+    def draw_case(draw: Any) -> Case:
+        i, o = draw(st.integers(0, 3)), draw(st.integers(0, 3))
+        x = draw(st.sampled_from([(i,), (2, i), (2, 0, i), (3, 2, i)]))
+        settings = {"activation": activation, "slope": draw(st.sampled_from([0.0, 0.3]))}
+        return lambda x, w, b: ta.dense(x, w, b, **settings), [draw(arrays(s)) for s in (x, (i, o), (o,))]
+
+
+for name in ("none", "relu", "leaky_relu", "sigmoid", "tanh"):
+    dense(name)
+
+
 @case("conv2d")
 def _conv2d(draw: Any) -> Case:
     geometry = draw(testing.conv_geometries())
@@ -347,7 +360,7 @@ KINKED = {"abs", "relu", "leaky_relu", "elu", "clip", "maximum", "minimum", "max
 
 def has_kinks(name: str) -> bool:
     """Also for a case with settings, "elu {'alpha': 0.5}"."""
-    return name.split()[0] in KINKED or "relu" in name  # of a recurrent layer
+    return name.split()[0] in KINKED or "relu" in name  # of a dense or recurrent layer
 
 
 def is_recurrent(name: str) -> bool:
@@ -408,4 +421,4 @@ def test_every_operation_is_here() -> None:
                 "logical_not", "logical_or", "not_equal", "sign"}
     composed = {"embedding", "expand_dims", "flatten", "squeeze", "swapaxes", "unbroadcast", "dropout"}
     offered = {n for n in vars(ta.ops) if callable(getattr(ta.ops, n)) and not n.startswith("_")}
-    assert offered - constant - composed - set(CASES) == set()
+    assert offered - constant - composed - {name.split()[0] for name in CASES} == set()

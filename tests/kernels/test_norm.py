@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tinyart.kernels.cpu import norm as cpu
+from tinyart.kernels.cpu import threads as cpu_threads
+from tinyart.kernels.reference import norm as reference
 from tinyart.kernels.reference.norm import batch_norm, batch_norm_backward, layer_norm, layer_norm_backward
 
 from tinyart.testing import arrays
@@ -161,3 +164,87 @@ def test_a_nan_reaches_its_own_channel_only() -> None:
     assert np.isnan(y[:, 1]).all()
     assert np.isnan(mean).tolist() == [False, True, False]
     assert np.isfinite(y[:, [0, 2]]).all()
+
+
+# The compiled form, which is float32's
+NAMES = ["batch_norm", "layer_norm"]
+
+
+def laid(x: np.ndarray, layout: str) -> np.ndarray:
+    """x in column-major order, or its rows in reverse."""
+    return np.asfortranarray(x) if layout == "Fortran" else x[::-1] if layout == "reversed" else x
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("block", [3, 1 << 15], ids=["many tasks", "one task"])
+@given(data=st.data())
+def test_compiled_norms_agree_with_the_reference_in_float64(call: Any, name: str, block: int, data: Any) -> None:
+    n, c = data.draw(st.sampled_from([1, 2, 3, 63, 64, 65, 130])), data.draw(st.sampled_from([1, 2, 15, 16, 17, 33]))
+    shape = data.draw(st.sampled_from([(n, c), (n, 1, c), (1, n, 1, c)]))
+    rng = np.random.default_rng(n * c)
+    shift = data.draw(st.sampled_from([0.0, -3.0, 1000.0]))
+    x, g = (rng.normal(size=shape) + shift).astype("float32"), rng.normal(size=shape).astype("float32")
+    x, g = (laid(a, data.draw(st.sampled_from(["C", "Fortran", "reversed"]))) for a in (x, g))
+    gamma, beta = (laid(rng.normal(size=c).astype("float32"), "reversed") for _ in "ab")
+    exact = [a.astype("float64") for a in (g, x, gamma, beta)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cpu, "_BLOCK", block)
+        ours = call(getattr(cpu, name), x, gamma, beta, eps=EPS)
+        gradients = call(getattr(cpu, name + "_backward"), g, x, gamma, ours[1], ours[-1])
+    theirs = getattr(reference, name)(*exact[1:], eps=EPS)
+    # x is rounded to shift · eps, and where a set has few values its deviation may be √EPS = 1/30
+    slack = (1 + abs(shift)) * np.finfo("float32").eps
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.dtype == np.float32
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=200 * slack, atol=500 * slack)
+    for a, b in zip(gradients, getattr(reference, name + "_backward")(*exact[:3], theirs[1], theirs[-1]), strict=True):
+        assert a.dtype == np.float32
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=0, atol=2000 * slack * (1 + np.abs(b).max()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_compiled_norms_of_float64_and_of_nothing_are_the_references(name: str) -> None:
+    rng = np.random.default_rng(0)
+    for shape, dtype in (((5, 3), "float64"), ((0, 3), "float32"), ((3, 0), "float32")):
+        x, g = rng.normal(size=shape).astype(dtype), rng.normal(size=shape).astype(dtype)
+        gamma = rng.normal(size=shape[-1]).astype(dtype)
+        made = [getattr(k, name)(x, gamma, gamma, eps=1.0) for k in (cpu, reference)]
+        made += [getattr(k, name + "_backward")(g, x, gamma, made[0][1], made[0][-1]) for k in (cpu, reference)]
+        for ours, theirs in (made[:2], made[2:]):
+            for a, b in zip(ours, theirs, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+def test_compiled_sums_do_not_drift() -> None:
+    rows = 300 if cpu_threads.numba.config.DISABLE_JIT else 300_000
+    x = np.full((rows, 2), 0.1, np.float32)
+    ones = np.ones(2, np.float32)
+    y, mean, var, _ = cpu.batch_norm(x, ones, ones, eps=1e-5)
+    assert mean.tolist() == [np.float32(0.1)] * 2
+    assert var.tolist() == [0, 0]
+    assert (y == 1).all()
+    _, _, gbeta = cpu.batch_norm_backward(x, x, ones, mean, ones)
+    np.testing.assert_allclose(gbeta, rows * np.float64(np.float32(0.1)), rtol=1e-6)
+    big = 1e4 + np.random.default_rng(0).normal(size=(1000, 2)).astype(np.float32)
+    np.testing.assert_allclose(cpu.batch_norm(big, ones, ones, eps=0.0)[2], big.astype(float).var(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(cpu.layer_norm(big.T, *[np.ones(1000, np.float32)] * 2, eps=0.0)[2] ** -2.0,
+                               big.astype(float).var(axis=0), rtol=1e-5)  # fmt: skip
+
+
+def test_compiled_a_nan_reaches_its_own_channel_only() -> None:
+    x = np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32)
+    x[70, 1] = np.nan
+    x[3, 2] = np.inf
+    ones = np.ones(3, np.float32)
+    y, mean, var, rstd = cpu.batch_norm(x, ones, ones, eps=EPS)
+    assert np.isfinite(y[:, 0]).all()
+    assert np.isnan(y[:, 1:]).all()
+    assert np.isnan(var[1:]).all()
+    y, _, _ = cpu.layer_norm(x, ones, ones, eps=EPS)
+    assert np.isnan(y[[3, 70]]).all()
+    assert np.isfinite(np.delete(y, [3, 70], 0)).all()
+    gx, _, _ = cpu.batch_norm_backward(x, x[::-1].copy(), ones, mean, rstd)
+    assert np.isfinite(gx[:, 0]).all()
+    assert np.isnan(gx[:, 1]).all()

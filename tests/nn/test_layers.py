@@ -118,6 +118,28 @@ def test_sequential_is_composition() -> None:
     assert list(net.state_dict()) == ["0.weight", "0.bias"]
 
 
+@pytest.mark.parametrize("f", [nn.ReLU(), nn.LeakyReLU(0.3), nn.Sigmoid(), nn.Tanh(), nn.Softplus()])
+def test_a_dense_layer_and_its_activation_are_one_operation(f: nn.Module) -> None:
+    net, x = nn.Sequential(nn.Dense(2, 3), f, nn.Dense(3, 2, bias=False), f, f), ta.tensor([[1.0, -2.0], [0.5, 3.0]])
+    y, plain = net(x), x
+    for layer in net:
+        plain = layer(plain)
+    np.testing.assert_allclose(y.array, plain.array, rtol=1e-6)
+    for g, h in zip(ta.grad(y.sum(), net.parameters()), ta.grad(plain.sum(), net.parameters()), strict=True):
+        np.testing.assert_allclose(g.array, h.array, rtol=1e-5, atol=1e-7)
+    fused = nn.Sequential(nn.Dense(2, 3), f)(x)
+    assert fused.node.op.name == ("softplus" if isinstance(f, nn.Softplus) else "dense")
+
+
+def test_a_subclass_is_called() -> None:
+    class Twice(nn.Dense):
+        def forward(self, x: Any) -> Any:
+            return super().forward(x) * 2.0
+
+    layer, x = Twice(2, 3), ta.tensor([[1.0, -2.0]])
+    np.testing.assert_array_equal(nn.Sequential(layer, nn.ReLU())(x).array, nn.ReLU()(layer(x)).array)
+
+
 # ---- BatchNorm
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinyart import ops
+from tinyart.backend import kernels_of
 from tinyart.errors import ArgumentError, ShapeError
 from tinyart.nn import init
 from tinyart.nn.module import Module, Parameter
@@ -31,8 +32,7 @@ class Dense(Module):
         self.weight, self.bias = _weight_and_bias(shape, outputs, bias, generator)
 
     def forward(self, x: Any) -> Any:
-        y = ops.matmul(x, self.weight)
-        return y if self.bias is None else y + self.bias
+        return ops.matmul(x, self.weight) if self.bias is None else ops.dense(x, self.weight, self.bias)
 
 
 class Conv1d(Module):
@@ -117,9 +117,9 @@ class BatchNorm(Module):
         y, mean, var = ops.batch_norm(x, self.gamma, self.beta, eps=self.eps)
         n = x.size // x.shape[-1]
         if n:  # an empty batch has no statistics
-            keep, new = 1 - self.momentum, self.momentum
-            self.running_mean[...] = self.running_mean * keep + mean * new
-            self.running_var[...] = self.running_var * keep + var * (new * n / (n - 1))
+            for running, batch in ((self.running_mean, mean.array), (self.running_var, var.array * (n / (n - 1)))):
+                kernels_of(batch).lerp_(running.array, batch, weight=self.momentum)
+                running.version[0] += 1
         return y
 
     def _evaluate(self, x: Any) -> Any:
@@ -204,7 +204,10 @@ class AvgPool2d(Module):
 
 
 class Sequential(Module):
-    """f_n(.. f_2(f_1(x))): the layers one after another, under the names 0, 1, .."""
+    """f_n(.. f_2(f_1(x))): the layers one after another, under the names 0, 1, ..
+
+    A `Dense` with a bias and the ReLU, LeakyReLU, Sigmoid or Tanh after it are one operation, `ops.dense`.
+    """
 
     def __init__(self, *layers: Module) -> None:
         for i, layer in enumerate(layers):
@@ -222,8 +225,14 @@ class Sequential(Module):
         return list(self)[i]
 
     def forward(self, x: Any) -> Any:
-        for layer in self:
-            x = layer(x)
+        layers = list(self)
+        for i, layer in enumerate(layers):
+            after = layers[i + 1] if i + 1 < len(layers) else None
+            if _fuses(layer, after):
+                x = ops.dense(x, layer.weight, layer.bias, activation=_FUSED[type(after)],
+                              slope=getattr(after, "slope", 0.0))
+            elif i == 0 or not _fuses(layers[i - 1], layer):
+                x = layer(x)
         return x
 
 
@@ -297,6 +306,14 @@ class Softmax(Module):
 
     def forward(self, x: Any) -> Any:
         return ops.softmax(x, self.axis)
+
+
+_FUSED: dict[Any, str] = {ReLU: "relu", LeakyReLU: "leaky_relu", Sigmoid: "sigmoid", Tanh: "tanh"}
+
+
+def _fuses(layer: Any, after: Any) -> bool:
+    """Whether the two are one operation; a subclass may do something else."""
+    return type(layer) is Dense and layer.bias is not None and type(after) in _FUSED
 
 
 def _weight_and_bias(shape: tuple[int, ...], outputs: int, bias: bool,

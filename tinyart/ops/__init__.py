@@ -47,7 +47,7 @@ from tinyart.ops.elementwise import (
 )
 from tinyart.ops.index import embedding, gather, getitem, take
 from tinyart.ops.loss import bce_with_logits, cross_entropy, kl_normal, kl_to_standard_normal, l1_loss, mse_loss
-from tinyart.ops.matmul import matmul
+from tinyart.ops.matmul import dense, matmul
 from tinyart.ops.norm import batch_norm, layer_norm
 from tinyart.ops.pool import avg_pool2d, max_pool2d
 from tinyart.ops.recurrent import gru, lstm, rnn

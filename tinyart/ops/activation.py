@@ -10,10 +10,17 @@ from tinyart.ops.op import Op
 if TYPE_CHECKING:
     from tinyart.tensor import Tensor
 
-relu = Op("relu", "x", "max(x, 0); its gradient at 0 is 0", x=lambda g, y: where(greater(y, 0.0), g, 0.0))
-sigmoid = Op("sigmoid", "x", "1 / (1 + e^-x)", x=lambda g, y: g * y * (1.0 - y))
+# The gradients of the most used ones are operations of their own: one pass over the arrays.
+relu = Op("relu", "x", "max(x, 0); its gradient at 0 is 0", x=lambda g, y: _RELU_BACKWARD(g, y))
+_RELU_BACKWARD = Op("relu_backward", "g y", g=lambda gg, y: _RELU_BACKWARD(gg, y))
+sigmoid = Op("sigmoid", "x", "1 / (1 + e^-x)", x=lambda g, y: _SIGMOID_BACKWARD(g, y))
+_SIGMOID_BACKWARD = Op("sigmoid_backward", "g y",
+                       g=lambda gg, y: _SIGMOID_BACKWARD(gg, y),
+                       y=lambda gg, g, y: gg * g * (1.0 - 2.0 * y))
 softplus = Op("softplus", "x", "ln(1 + e^x)", x=lambda g, x: g * sigmoid(x))
-_LEAKY_RELU = Op("leaky_relu", "x", x=lambda g, x, slope: where(greater(x, 0.0), g, g * slope))
+_LEAKY_RELU = Op("leaky_relu", "x", x=lambda g, x, slope: apply(_LEAKY_RELU_BACKWARD, g, x, slope=slope))
+_LEAKY_RELU_BACKWARD = Op("leaky_relu_backward", "g x",
+                          g=lambda gg, x, slope: apply(_LEAKY_RELU_BACKWARD, gg, x, slope=slope))
 _ELU = Op("elu", "x", x=lambda g, x, y, alpha: where(greater(x, 0.0), g, g * (y + alpha)))
 
 

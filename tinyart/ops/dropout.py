@@ -3,11 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 from tinyart.errors import ArgumentError
-from tinyart.ops.elementwise import where
+from tinyart.graph import apply
+from tinyart.ops.op import Op
 
 if TYPE_CHECKING:
     from tinyart.random import Generator
     from tinyart.tensor import Tensor
+
+
+_MASKED = Op("masked", "x kept", free="kept", x=lambda g, kept, scale: apply(_MASKED, g, kept, scale=scale))
 
 
 def dropout(x: Any, p: float, generator: "Generator") -> "Tensor":
@@ -23,5 +27,5 @@ def dropout(x: Any, p: float, generator: "Generator") -> "Tensor":
     y: Tensor = x
     if p > 0:
         kept = generator.bernoulli(1 - p, x.shape, device=x.device)
-        y = where(kept, x * (1 / (1 - p) if p < 1 else 1.0), 0.0)
+        y = apply(_MASKED, x, kept, scale=1 / (1 - p) if p < 1 else 1.0)
     return y

@@ -7,11 +7,11 @@ import numpy as np
 from tinyart.backend import as_array
 from tinyart.errors import ArgumentError, ShapeError
 from tinyart.graph import Variable
-from tinyart.ops.activation import sigmoid
+from tinyart.ops.activation import softplus
 from tinyart.ops.elementwise import abs as absolute
 from tinyart.ops.elementwise import exp, sub
 from tinyart.ops.index import checked_indices, gather
-from tinyart.ops.op import Op
+from tinyart.ops.op import Fused
 from tinyart.ops.reduce import log_softmax, mean, sum
 from tinyart.ops.shape import expand_dims, squeeze
 
@@ -35,9 +35,7 @@ def bce_with_logits(x: Any, target: Any, reduction: str = "mean") -> "Tensor":
     return _reduced("bce_with_logits", _BCE(x, target), reduction)
 
 
-_BCE = Op("bce_with_logits", "x t",
-          x=lambda g, x, t: g * (sigmoid(x) - t),
-          t=lambda g, x: -g * x)
+_BCE = Fused("bce_with_logits", "x t", backward="x t wanted", definition=lambda x, t: softplus(x) - t * x)
 
 
 def cross_entropy(logits: Any, target: Any, reduction: str = "mean") -> "Tensor":

@@ -1,14 +1,17 @@
-"""Matrix products. Like convolution, a product is one trilinear form, so its gradients are products again:
+"""Matrix products, and the dense layer. Like convolution, a product is one trilinear form, so gradients are products:
 
 ⟨A B, G⟩ = ⟨A, G Bᵀ⟩ = ⟨B, Aᵀ G⟩
 """
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tinyart.errors import ShapeError
+from tinyart.errors import ArgumentError, ShapeError
 from tinyart.graph import apply
-from tinyart.ops.op import Op
+from tinyart.ops.activation import leaky_relu, relu, sigmoid
+from tinyart.ops.elementwise import tanh
+from tinyart.ops.op import Fused, Op
 from tinyart.ops.reduce import unbroadcast
 from tinyart.ops.shape import reshape, swapaxes
 
@@ -37,3 +40,29 @@ def matmul(a: Any, b: Any) -> "Tensor":
         return reshape(matmul(rows, b), (*a.shape[:-1], b.shape[1]))  # (.., M, N)
     y: Tensor = apply(_MATMUL, a, b)
     return y
+
+
+ACTIVATIONS: dict[str, Callable[[Any, float], Any]] = {
+    "none": lambda z, slope: z, "relu": lambda z, slope: relu(z), "leaky_relu": leaky_relu,
+    "sigmoid": lambda z, slope: sigmoid(z), "tanh": lambda z, slope: tanh(z),
+}  # fmt: skip
+_DENSE = Fused("dense", "x w b", backward="x w y activation slope wanted",
+               definition=lambda x, w, b, activation, slope: ACTIVATIONS[activation](matmul(x, w) + b, slope))
+
+
+def dense(x: Any, w: Any, b: Any, *, activation: str = "none", slope: float = 0.01) -> "Tensor":
+    """f(x w + b): x (.., I), w (I, O), b (O,) -> (.., O), with bias and f in one pass over the product.
+
+    f is "none", "relu", "leaky_relu" with `slope`, "sigmoid" or "tanh". Saved for backward: x and the result, from
+    which f' follows.
+
+    Errors: `ShapeError`; `ArgumentError` for another f and a slope below 0, where f(z) does not tell the sign of z.
+    """
+    if activation not in ACTIVATIONS or not 0 <= slope < math.inf:
+        raise ArgumentError("dense", "activation, slope", f"one of {', '.join(ACTIVATIONS)}, and 0 or more",
+                            f"{activation!r}, {slope}", fix="the activation as an operation of its own")
+    if x.ndim == 0 or w.ndim != 2 or b.shape != w.shape[1:] or x.shape[-1] != w.shape[0]:
+        raise ShapeError("dense", "x, w, b", "shapes (.., I), (I, O) and (O,)", f"{x.shape}, {w.shape}, {b.shape}")
+    rows = x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))  # (..·, I)
+    y: Tensor = apply(_DENSE, rows, w, b, activation=activation, slope=float(slope))
+    return y if x.ndim == 2 else reshape(y, (*x.shape[:-1], w.shape[1]))

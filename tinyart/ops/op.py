@@ -127,9 +127,11 @@ class Fused(Op):
         super().__init__(name, arguments, **how)
         self.definition, self.backward = definition, backward.split()
         self.rules = [None if free else definition for free in self.free]
+        self.saved = dict.fromkeys([*self.arguments, *backward.split(), "settings"])
+        self.saved.pop("wanted", None)
 
     def to_save(self, edges: Sequence[Any]) -> Iterable[str]:
-        return [*self.arguments, *(name for name in self.backward if name != "wanted"), "settings"]
+        return self.saved
 
     def pullback(self, node: Node, g: Any, wanted: list[bool], create_graph: bool) -> list[Any]:
         values, gs = self.restore(node) | {"wanted": wanted}, [g] if self.outputs == 1 else g
