@@ -12,7 +12,7 @@ import numpy as np
 
 from ..reference import elementwise as reference
 from .math import exp32, log1p32, sigmoid32, softplus32, tanh32
-from .threads import contracted, share
+from .threads import contracted, plain, share
 
 Array = Any
 
@@ -84,7 +84,7 @@ def lerp_(a: Array, b: Array, *, weight: float) -> None:
     if not (_alike(a, b) and a.flags.carray):
         reference.lerp_(a, b, weight=weight)
     else:
-        share(_lerp, a.size, _BLOCK, a.reshape(-1), b.reshape(-1), np.float32(weight))
+        share(_lerp, a.size, _BLOCK, a.reshape(-1), plain(b).reshape(-1), np.float32(weight))
 
 
 def _alike(a: Array, b: Array) -> bool:
@@ -94,7 +94,7 @@ def _alike(a: Array, b: Array) -> bool:
 def _map(kernel: Any, *arrays: Array, settings: tuple[Any, ...] = ()) -> Array:
     """A new array y, filled by kernel(first, end, *arrays, y, *settings), all flat."""
     y = np.empty(arrays[0].shape, np.float32)
-    share(kernel, y.size, _BLOCK, *[a.reshape(-1) for a in arrays], y.reshape(-1), *settings)
+    share(kernel, y.size, _BLOCK, *[plain(a).reshape(-1) for a in arrays], y.reshape(-1), *settings)
     return y
 
 

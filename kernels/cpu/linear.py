@@ -11,7 +11,7 @@ import numpy as np
 
 from ..reference import linear as reference
 from .math import sigmoid32, tanh32
-from .threads import contracted, share
+from .threads import contracted, plain, share
 
 Array = Any
 
@@ -34,9 +34,9 @@ def dense(x: Array, w: Array, b: Array, *, activation: str, slope: float) -> Arr
     """As the reference, which serves other dtypes."""
     if x.dtype != np.float32 or w.shape[1] == 0:
         return reference.dense(x, w, b, activation=activation, slope=slope)
-    y = np.ascontiguousarray(matmul(x, w))
+    y = plain(matmul(x, w))
     code = np.int64(_CODES[activation])
-    share(_activate, y.shape[0], -(-_BLOCK // y.shape[1]), y, np.ascontiguousarray(b), code, np.float32(slope))
+    share(_activate, y.shape[0], -(-_BLOCK // y.shape[1]), y, plain(b), code, np.float32(slope))
     return y
 
 
@@ -46,12 +46,12 @@ def dense_backward(
     """As the reference, likewise."""
     if g.dtype != np.float32 or g.size == 0:
         return reference.dense_backward(g, x, w, y, activation, slope, wanted)
-    h, gb = np.ascontiguousarray(g), None
+    h, gb = plain(g), None
     if activation != "none" or wanted[2]:
         code, out = np.int64(_CODES[activation]), np.empty_like(h) if activation != "none" else h
         gb = np.empty(g.shape[1], np.float32)
         columns = max(16, _BLOCK // g.shape[0])
-        share(_deactivate, g.shape[1], columns, h, y, out, gb, code, np.float32(slope))
+        share(_deactivate, g.shape[1], columns, h, plain(y), out, gb, code, np.float32(slope))
         h = out
     return (matmul(h, w.T) if wanted[0] else None, matmul(x.T, h) if wanted[1] else None, gb if wanted[2] else None)
 

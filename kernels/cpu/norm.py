@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..reference import norm as reference
-from .threads import contracted, share
+from .threads import contracted, plain, share
 
 Array = Any
 
@@ -26,7 +26,7 @@ def batch_norm(x: Array, gamma: Array, beta: Array, *, eps: float) -> tuple[Arra
     """As the reference, which serves other dtypes and empty arrays."""
     if x.dtype != np.float32 or x.size == 0:
         return reference.batch_norm(x, gamma, beta, eps=eps)
-    rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])  # (R, C)
+    rows = plain(x).reshape(-1, x.shape[-1])  # (R, C)
     n, c = rows.shape
     blocks = -(-n // _ROWS)
     means, squares = np.empty((blocks, c)), np.empty((blocks, c))
@@ -38,7 +38,7 @@ def batch_norm(x: Array, gamma: Array, beta: Array, *, eps: float) -> tuple[Arra
     mean, var = mean.astype(np.float32), var.astype(np.float32)
     rstd = (1 / np.sqrt(var + np.float32(eps))).astype(np.float32)
     y = np.empty_like(rows)
-    share(_normalise, n, -(-_BLOCK // c), rows, y, mean, rstd * gamma, np.ascontiguousarray(beta))
+    share(_normalise, n, -(-_BLOCK // c), rows, y, mean, rstd * gamma, plain(beta))
     return y.reshape(x.shape), mean, var, rstd
 
 
@@ -48,10 +48,11 @@ def batch_norm_backward(
     """As the reference, likewise."""
     if g.dtype != np.float32 or x.size == 0:
         return reference.batch_norm_backward(g, x, gamma, mean, rstd)
-    g_rows, rows = (np.ascontiguousarray(a).reshape(-1, x.shape[-1]) for a in (g, x))  # (R, C)
+    g_rows, rows = (plain(a).reshape(-1, x.shape[-1]) for a in (g, x))  # (R, C)
     n, c = rows.shape
     blocks = -(-n // _ROWS)
     sums, products = np.empty((blocks, c), np.float32), np.empty((blocks, c), np.float32)
+    mean = plain(mean)
     share(_gradient_sums, blocks, _tasks(c), g_rows, rows, mean, sums, products)
     gbeta = sums.sum(axis=0, dtype=np.float64)
     ggamma = products.sum(axis=0, dtype=np.float64) * rstd  # Σ g·(x - mean)·rstd
@@ -133,10 +134,10 @@ def layer_norm(x: Array, gamma: Array, beta: Array, *, eps: float) -> tuple[Arra
     """As the reference, likewise."""
     if x.dtype != np.float32 or x.size == 0:
         return reference.layer_norm(x, gamma, beta, eps=eps)
-    rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])  # (R, C)
+    rows = plain(x).reshape(-1, x.shape[-1])  # (R, C)
     y, mean, rstd = np.empty_like(rows), np.empty(len(rows), np.float32), np.empty(len(rows), np.float32)
-    share(_layer, len(rows), -(-_BLOCK // rows.shape[1]), rows, y, mean, rstd, np.ascontiguousarray(gamma),
-          np.ascontiguousarray(beta), float(eps))  # fmt: skip
+    share(_layer, len(rows), -(-_BLOCK // rows.shape[1]), rows, y, mean, rstd, plain(gamma),
+          plain(beta), float(eps))  # fmt: skip
     return y.reshape(x.shape), mean.reshape(x.shape[:-1]), rstd.reshape(x.shape[:-1])
 
 
@@ -146,13 +147,13 @@ def layer_norm_backward(
     """As the reference, likewise."""
     if g.dtype != np.float32 or x.size == 0:
         return reference.layer_norm_backward(g, x, gamma, mean, rstd)
-    g_rows, rows = (np.ascontiguousarray(a).reshape(-1, x.shape[-1]) for a in (g, x))  # (R, C)
+    g_rows, rows = (plain(a).reshape(-1, x.shape[-1]) for a in (g, x))  # (R, C)
     n, c = rows.shape
     blocks = -(-n // _ROWS)
     gx = np.empty_like(rows)
     sums, products = np.empty((blocks, c), np.float32), np.empty((blocks, c), np.float32)
-    share(_layer_gradient, blocks, _tasks(c), g_rows, rows, np.ascontiguousarray(gamma), mean.reshape(-1),
-          rstd.reshape(-1), gx, sums, products)  # fmt: skip
+    share(_layer_gradient, blocks, _tasks(c), g_rows, rows, plain(gamma), plain(mean).reshape(-1),
+          plain(rstd).reshape(-1), gx, sums, products)  # fmt: skip
     gbeta, ggamma = (a.sum(axis=0, dtype=np.float64).astype(np.float32) for a in (sums, products))
     return gx.reshape(x.shape), ggamma, gbeta
 

@@ -50,6 +50,11 @@ compiled_parallel = _compiler(nogil=True, error_model="numpy", parallel=True)
 inlined = numba.njit(inline="always", error_model="numpy")
 
 
+def plain(a: Any) -> Any:
+    """`a` in C order, aligned and writeable, itself or a copy: each other kind would be compiled for on its own."""
+    return a if a.flags.carray else np.array(a, order="C")
+
+
 class _Job:
     """One `share`: the stretches that nobody has taken yet, and what came of those that helpers took."""
 
