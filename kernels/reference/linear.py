@@ -5,7 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from .elementwise import leaky_relu, leaky_relu_backward, relu, relu_backward, sigmoid, sigmoid_backward, tanh_backward
+from .elementwise import (
+    leaky_relu,
+    leaky_relu_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    tanh,
+    tanh_backward,
+)
 
 Array = Any
 
@@ -17,9 +26,12 @@ def matmul(a: Array, b: Array) -> Array:
 def dense(x: Array, w: Array, b: Array, *, activation: str, slope: float) -> Array:
     """f(x w + b): x (N, I), w (I, O), b (O,) -> (N, O); f "none", "relu", "leaky_relu", "sigmoid" or "tanh" """
     z = np.matmul(x, w) + b
+    if activation == "none":
+        return z
     if activation == "leaky_relu":
         return leaky_relu(z, slope=slope)
-    return {"none": np.positive, "relu": relu, "sigmoid": sigmoid, "tanh": np.tanh}[activation](z)
+    activations: dict[str, Any] = {"relu": relu, "sigmoid": sigmoid, "tanh": tanh}
+    return activations[activation](z)
 
 
 def dense_backward(
@@ -29,11 +41,10 @@ def dense_backward(
 
     h = g · f'      gx = h wᵀ      gw = xᵀ h      gb = Σ h      f' from y = f, for slope ≥ 0
     """
+    h = g
     if activation == "leaky_relu":
         h = leaky_relu_backward(g, y, slope=slope)
-    elif activation == "none":
-        h = g
-    else:
+    elif activation != "none":
         h = {"relu": relu_backward, "sigmoid": sigmoid_backward, "tanh": tanh_backward}[activation](g, y)
     return (np.matmul(h, w.T) if wanted[0] else None, np.matmul(x.T, h) if wanted[1] else None,
             np.sum(h, axis=0) if wanted[2] else None)  # fmt: skip

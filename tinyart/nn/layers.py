@@ -225,7 +225,7 @@ class Sequential(Module):
         return list(self)[i]
 
     def forward(self, x: Any) -> Any:
-        layers = list(self)
+        layers: list[Any] = list(self)
         for i, layer in enumerate(layers):
             after = layers[i + 1] if i + 1 < len(layers) else None
             if _fuses(layer, after):
