@@ -17,6 +17,7 @@ from tinyart.backend import Array, describe, kernels_of
 from tinyart.errors import ArgumentError, GraphError, ShapeError
 from tinyart.graph import no_grad
 from tinyart.nn.module import Module, Parameter, fill
+from tinyart.recording import numbers
 from tinyart.tensor import Tensor
 
 Schedule = Callable[[int], float]
@@ -25,7 +26,8 @@ Schedule = Callable[[int], float]
 class Optimizer:
     """Parameters, `lr`, the number of `steps` done, and slots: arrays like the parameters, starting at 0.
 
-    A rule is a subclass: it names its slots, and its `update` is one kernel call for one parameter.
+    A rule is a subclass: it names its slots, and its `update` is one kernel call for one parameter (or its `update_all`
+    one for all).
 
     Errors: `ArgumentError` for settings, and for parameters that are no leaves or come twice.
     """
@@ -45,11 +47,22 @@ class Optimizer:
 
         Errors: `GraphError` for a missing gradient, `ShapeError` for one unlike its parameter; nothing is changed.
         """
-        lr, arrays = self._rate(), self._gradients(gradients)
-        self.steps += 1
-        for i, (p, g) in enumerate(zip(self.parameters, arrays, strict=True)):
-            self.update(p.array, g, lr, **{slot: values[i] for slot, values in self.slots.items()})
+        arrays = self._gradients(gradients)
+        lr, step = numbers(self, self._next)
+        self.update_all([p.array for p in self.parameters], arrays, lr, step)
+        for p in self.parameters:
             p.version[0] += 1  # a graph that saved this parameter must not be walked any more
+
+    def update_all(self, ps: list[Array], gs: list[Array], lr: Any, step: Any) -> None:
+        """`update` each parameter; `step` counts from 1. lr and step are numbers, or in a recording on a device."""
+        for i, (p, g) in enumerate(zip(ps, gs, strict=True)):
+            self.update(p, g, lr, **{slot: values[i] for slot, values in self.slots.items()})
+
+    def _next(self) -> tuple[float, int]:
+        """The learning rate and the number of the step that begins."""
+        lr = self._rate()
+        self.steps += 1
+        return lr, self.steps
 
     def zero_grad(self) -> None:
         for p in self.parameters:
@@ -148,9 +161,10 @@ class Adam(Optimizer):
         self.weight_decay = _within(name, "weight_decay", weight_decay, 0, math.inf)
         super().__init__(parameters, lr, "m", "v")
 
-    def update(self, p: Array, g: Array, lr: float, m: Array, v: Array) -> None:
-        kernels_of(p, g).adam_(p, g, m, v, lr=lr, beta1=self.beta1, beta2=self.beta2, eps=self.eps, step=self.steps,
-                               weight_decay=self.weight_decay, decoupled=self.decoupled)
+    def update_all(self, ps: list[Array], gs: list[Array], lr: Any, step: Any) -> None:
+        kernels_of(*ps, *gs).adam_all_(ps, gs, self.slots["m"], self.slots["v"], lr=lr, beta1=self.beta1,
+                                       beta2=self.beta2, eps=self.eps, step=step, weight_decay=self.weight_decay,
+                                       decoupled=self.decoupled)
 
 
 class AdamW(Adam):
@@ -168,8 +182,12 @@ class AdamW(Adam):
 
 def grad_norm(tensors: Iterable[Tensor]) -> float:
     """√(Σ g²) over all elements of all gradients, or of the `.grad` of parameters; summed in float64."""
+    return float(_norm(tensors).item())
+
+
+def _norm(tensors: Iterable[Tensor]) -> Tensor:
     with no_grad():
-        return math.sqrt(sum((ops.astype(g, "float64") ** 2).sum().item() for g in _gradients_of(tensors)))
+        return ops.sqrt(ops.stack([(ops.astype(g, "float64") ** 2).sum() for g in _gradients_of(tensors)]).sum())
 
 
 def clip_grad_norm(tensors: Iterable[Tensor], max_norm: float) -> list[Tensor]:
@@ -177,15 +195,17 @@ def clip_grad_norm(tensors: Iterable[Tensor], max_norm: float) -> list[Tensor]:
 
     Returns the clipped gradients, for `optimizer.step`; given parameters, it also replaces their `.grad`.
 
-    Errors: `GraphError` if ‖g‖ is NaN or infinite: no factor makes such gradients fit for use.
+    Errors: `GraphError` if ‖g‖ is NaN or infinite: no factor makes such gradients fit for use. On a GPU, where asking
+    would stop the stream, such gradients become NaN or 0 instead.
     """
     tensors = list(tensors)
-    norm = grad_norm(tensors)
-    if not math.isfinite(norm):
-        raise GraphError("clip_grad_norm", "gradients", "finite numbers", f"a norm of {norm}",
+    norm = _norm(tensors)
+    if norm.device == "cpu" and not math.isfinite(norm.array):
+        raise GraphError("clip_grad_norm", "gradients", "finite numbers", f"a norm of {norm.array}",
                          fix="with detect_anomaly(): finds the operation that made them")
-    scale = _positive("clip_grad_norm", "max_norm", max_norm) / max(norm, max_norm)
-    return _replaced(tensors, lambda g: g * scale)
+    with no_grad():
+        scale = _positive("clip_grad_norm", "max_norm", max_norm) / ops.maximum(norm, max_norm)
+    return _replaced(tensors, lambda g: g * ops.astype(scale, g.dtype))
 
 
 def clip_grad_value(tensors: Iterable[Tensor], limit: float) -> list[Tensor]:

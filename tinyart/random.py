@@ -14,6 +14,7 @@ import numpy as np
 
 from tinyart.backend import describe, kernels_of, prototype
 from tinyart.errors import ArgumentError, DtypeError
+from tinyart.recording import numbers
 from tinyart.tensor import Tensor
 
 Shape = int | Sequence[int]
@@ -88,10 +89,20 @@ class Generator:
         like = prototype(device)
         kernels = kernels_of(like)
         used = kernels.counters_used(size, dtype)
-        with _lock:
-            counter = self._counter
-            self._counter = (counter + used) % 2**128
-        return getattr(kernels, kernel)(self._key, counter, like=like, **settings)
+
+        def begin() -> tuple[int, int, int]:
+            with _lock:
+                counter = self._counter
+                self._counter = (counter + used) % 2**128
+            return self._key, counter % 2**64, counter >> 64
+
+        drawn = numbers(self, begin)
+        if isinstance(drawn, tuple):
+            return getattr(kernels, kernel)(drawn[0], drawn[1] | drawn[2] << 64, like=like, **settings)
+        if kernel == "permutation":
+            raise ArgumentError("Replay", "step", "a step without permutation, whose sort no graph holds", "one",
+                                fix="make it an input of the step")
+        return getattr(kernels, kernel)(0, drawn, like=like, **settings)  # the key is on the device, with the counter
 
 
 def _lengths(name: str, shape: Shape) -> tuple[int, ...]:

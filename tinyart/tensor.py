@@ -8,6 +8,7 @@ from tinyart import graph, ops
 from tinyart.backend import as_array, cupy, device_of, may_share_memory, to_device
 from tinyart.errors import ArgumentError, DtypeError, GraphError
 from tinyart.graph import Variable
+from tinyart.recording import read
 
 
 class Tensor(Variable):
@@ -55,12 +56,12 @@ class Tensor(Variable):
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """The elements as a NumPy array, without a copy on the CPU."""
-        array: np.ndarray[Any, Any] = to_device(self.array, "cpu")
+        array: np.ndarray[Any, Any] = to_device(read(self.array), "cpu")
         return array
 
     def item(self) -> Any:
         """The only element as a Python number."""
-        return self.array.item()
+        return read(self.array).item()
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Change elements in place. `GraphError` for a tensor with gradient, except under `no_grad`."""
@@ -83,9 +84,9 @@ class Tensor(Variable):
     def __dlpack_device__(self) -> Any: return self.array.__dlpack_device__()
     def __len__(self) -> int: return len(self.array)
     def __iter__(self) -> Any: return (self[i] for i in range(len(self)))
-    def __bool__(self) -> bool: return bool(self.array)
-    def __float__(self) -> float: return float(self.array)
-    def __int__(self) -> int: return int(self.array)
+    def __bool__(self) -> bool: return bool(read(self.array))
+    def __float__(self) -> float: return float(read(self.array))
+    def __int__(self) -> int: return int(read(self.array))
 
     def __reduce__(self) -> Any:
         """A copy is a leaf of its own: gradients of the copy must not land in the original."""

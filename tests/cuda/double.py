@@ -10,7 +10,7 @@ import inspect
 import sys
 import types
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -55,8 +55,8 @@ class ndarray:
         if name not in METHODS.split():
             raise AttributeError(f"'cupy.ndarray' object has no attribute {name!r}")
         value = getattr(self.host, name)
-        if callable(value) and name not in ("dtype", "data"):
-            return lambda *a, **k: _wrapped(value(*map(_host, a), **{n: _host(v) for n, v in k.items()}))
+        if callable(value):
+            return lambda *a, **k: _made(value, self, *a, **k)
         return _wrapped(value)
 
     @property
@@ -72,6 +72,8 @@ class ndarray:
         return {**self.host.__array_interface__, "version": 3}
 
     def get(self) -> np.ndarray:
+        if _captured is not None:
+            raise RuntimeError("a synchronous copy to the host while the stream is being captured")
         reads.append(_line())
         return self.host.copy()
 
@@ -79,6 +81,7 @@ class ndarray:
         return self.get().item()
 
     def set(self, values: np.ndarray) -> None:
+        assert _captured is None, "an upload while the stream is being captured"
         uploads.append(_line())
         assert (values.dtype, values.shape) == (self.dtype, self.shape)
         self.host[...] = values
@@ -94,7 +97,11 @@ class ndarray:
         if method != "__call__" or any(not isinstance(x, ndarray | np.ndarray | np.generic | int | float)
                                        for x in inputs):
             return NotImplemented
-        return _wrapped(ufunc(*map(_host, inputs), **{name: _host(value) for name, value in how.items()}))
+        if "out" in how:
+            (out,) = how["out"]
+            values = [*map(_host, inputs)]
+            return _done(lambda: ufunc(*values, out=out.host), out)
+        return _made(ufunc, None, *inputs, **how)
 
     def __array_function__(self, func: Any, kinds: Any, args: Any, how: Any) -> Any:
         if func.__name__ not in FUNCTIONS or any(kind not in (ndarray, np.ndarray) for kind in kinds):
@@ -102,10 +109,12 @@ class ndarray:
         return _call(func.__name__, args, how)
 
     def __getitem__(self, key: Any) -> Any:
-        return _wrapped(self.host[_key(key)])
+        place = _key(key)
+        return _made(lambda: self.host[place], self)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self.host[_key(key)] = _host(value)
+        place, values = _key(key), _host(value)
+        _done(lambda: self.host.__setitem__(place, values), self)
 
     def __len__(self) -> int:
         return len(self.host)
@@ -134,10 +143,10 @@ class ndarray:
 
 def _operator(name: str) -> Any:
     def apply(self: ndarray, *others: Any) -> Any:
-        found = getattr(self.host, name)(*map(_host, others))
-        if found is NotImplemented or found is self.host:
-            return self if found is self.host else found
-        return _wrapped(found)
+        function, values = getattr(self.host, name), [*map(_host, others)]
+        if name.startswith("__i") and name != "__invert__":
+            return _done(lambda: function(*values), self)
+        return _made(function, self, *others)
 
     return apply
 
@@ -189,12 +198,45 @@ def _call(name: str, args: Any, how: Any) -> Any:
         raise TypeError(f"cupy.{name}() got an unexpected argument: {unknown or args}")
     if name == "argsort" and how.get("kind") not in (None, "stable"):
         raise ValueError("CuPy sorts stably, or not at all")
-    return _wrapped(getattr(np, name)(*map(_host, args), **{k: _host(v) for k, v in how.items()}))
+    return _made(getattr(np, name), None, *args, **how)
+
+
+_captured: list[Any] | None = None  # the work of the stream that is being captured
+
+
+def _made(function: Any, owner: Any, *args: Any, **how: Any) -> Any:
+    """What array code makes of its arguments. In a capture only memory for it, which a launch fills, or a view."""
+    a, k = [*map(_host, args)], {name: _host(value) for name, value in how.items()}
+    result = function(*a, **k)
+    if _captured is not None:
+        given = [x for x in _flat([_host(owner), *a, *k.values()]) if isinstance(x, np.ndarray)]
+        if isinstance(result, np.generic):
+            result = np.asarray(result)
+        for i, part in enumerate(result if isinstance(result, list | tuple) else [result]):
+            if isinstance(part, np.ndarray) and not any(np.may_share_memory(part, x) for x in given):
+                several = isinstance(result, list | tuple)
+                _captured.append(lambda part=part, i=i, several=several: np.copyto(
+                    part, function(*a, **k)[i] if several else function(*a, **k)))
+    return _wrapped(result)
+
+
+def _done(work: Any, result: Any = None) -> Any:
+    """Do work in place, in a capture only when the graph is launched."""
+    if _captured is None:
+        work()
+    else:
+        _captured.append(work)
+    return result
+
+
+def _flat(x: Any) -> list[Any]:
+    return [y for part in x for y in _flat(part)] if isinstance(x, list | tuple) else [x]
 
 
 def asarray(a: Any, dtype: Any = None, order: Any = None) -> ndarray:
     if isinstance(a, ndarray):
         return a if dtype is None else a.astype(dtype, copy=False)
+    assert _captured is None, "an upload while the stream is being captured"
     uploads.append(_line())
     return ndarray(np.array(a, dtype))
 
@@ -215,11 +257,53 @@ class RawModule:
         self._module = emulator.compiled(code, options)
 
     def get_function(self, name: str) -> Any:
-        return lambda grid, block, args, shared_mem=0: self._module(name, grid, block, args, shared_mem)
+        def call(grid: Any, block: Any, args: Any, shared_mem: int = 0) -> None:
+            given = [a.copy() if isinstance(a, np.ndarray) else a for a in args]
+            _done(lambda: self._module(name, grid, block, given, shared_mem))
+
+        return call
 
 
 class Stream:
-    ptr = 0
+    """A stream whose work is done at once, but for a capture: that keeps it, for `Graph.launch` to do."""
+
+    current: list["Stream"] = []  # noqa: RUF012
+
+    def __init__(self, non_blocking: bool = False) -> None:
+        self.ptr = 7 if non_blocking else 0
+
+    def __enter__(self) -> "Stream":
+        Stream.current.append(self)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        assert Stream.current.pop() is self
+
+    def record(self) -> Any:
+        return self
+
+    def wait_event(self, event: Any) -> None: ...
+
+    def begin_capture(self) -> None:
+        global _captured
+        assert _captured is None
+        assert self.ptr, "cannot capture on the default (legacy) stream"
+        _captured = []
+
+    def end_capture(self) -> "Graph":
+        global _captured
+        graph, _captured = Graph(_captured), None
+        return graph
+
+
+class Graph:
+    def __init__(self, work: Any) -> None:
+        self.work, self.launches = work, 0
+
+    def launch(self, stream: Any) -> None:
+        self.launches += 1
+        for do in self.work:
+            do()
 
 
 def module() -> types.ModuleType:
@@ -231,7 +315,10 @@ def module() -> types.ModuleType:
     cupy.empty = _poisoned
     cupy.cuda = types.SimpleNamespace(
         runtime=types.SimpleNamespace(getDeviceCount=lambda: 1, getDevice=lambda: 0, runtimeGetVersion=lambda: 13000),
-        get_current_stream=lambda: Stream,
+        Stream=Stream,
+        MemoryPool=lambda: types.SimpleNamespace(malloc=None),
+        using_allocator=lambda _: nullcontext(),
+        get_current_stream=lambda: Stream.current[-1] if Stream.current else Stream(),
         Device=lambda: types.SimpleNamespace(attributes={"MultiProcessorCount": 4}),
     )
     return cupy

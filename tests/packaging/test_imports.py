@@ -17,11 +17,11 @@ ROOT = Path(__file__).parents[2]
 # A module imports from its own layer and from those above it in this list, `kernels` excepted.
 LAYERS = [
     {"errors"},
-    {"backend", "data"},  # data: arrays in files, and pictures of arrays
+    {"backend", "data", "recording"},  # data: arrays in files, and pictures of arrays
     {"graph"},
     {"ops"},
     {"tensor"},
-    {"nn", "optim", "random", "testing", "io"},
+    {"nn", "optim", "random", "testing", "io", "replay"},
     {"__init__"},  # so `import tinyart` loads none of the following
     {"models", "train", "checkpoint", "lesson"},
     {"cli_parts", "cli_music", "cli", "__main__"},
