@@ -140,10 +140,11 @@ def in_blocks(a, b):
     for k0 in range(0, depth, 64):
         for j0 in range(0, n, 128):  # a block of B: 64 × 128 floats, 32 KB
             for i in range(m):
+                sums = c[i, j0 : j0 + 128]
                 for k in range(k0, min(k0 + 64, depth)):
-                    x = a[i, k]
-                    for j in range(j0, min(j0 + 128, n)):
-                        c[i, j] += x * b[k, j]
+                    x, row = a[i, k], b[k, j0 : j0 + 128]
+                    for j in range(len(sums)):  # from 0: an index that might be negative would be checked each time
+                        sums[j] += x * row[j]
     return c
 
 

@@ -24,6 +24,7 @@ class Equation(NamedTuple):
 
 
 GAN, VAE, CLASSIFIER = "models/test_gan.py::test_", "models/test_vae.py::test_", "models/test_classifier.py::test_"
+RL = "models/test_reinforcement.py::test_"
 
 EQUATIONS = (
     Equation(0, "metrics", "accuracy", "accuracy = Σ_k c_kk / Σ_ij c_ij", "models.metrics.accuracy",
@@ -37,6 +38,21 @@ EQUATIONS = (
     Equation(0, "metrics", "F1", "F1 = 2 P R/(P + R)", "models.metrics.f1",
              "models/test_metrics.py::test_f1_is_the_harmonic_mean_not_the_average_of_document_0", "05",
              "doc0_accuracy_is_not_precision"),
+    Equation(0, "reinforcement learning", "Q-learning", "Q(s, a) ← Q(s, a) + α (r + γ max_b Q(s', b) - Q(s, a))",
+             "models.reinforcement.q_target",
+             RL + "q_target_takes_the_best_action_and_sarsa_target_the_next_one", "16",
+             "doc0_q_learning_has_no_policy_network"),
+    Equation(0, "reinforcement learning", "Sarsa", "Q(s, a) ← Q(s, a) + α (r + γ Q(s', a') - Q(s, a))",
+             "models.reinforcement.sarsa_target",
+             RL + "q_target_takes_the_best_action_and_sarsa_target_the_next_one", "16"),
+    Equation(0, "reinforcement learning", "actor-critic (A3C)", "L = -log π(a|s) (R - V(s)) + ½ (R - V(s))² - β H(π)",
+             "models.reinforcement.actor_critic_loss", RL + "actor_critic_loss_is_its_formula", "16"),
+    Equation(0, "reinforcement learning", "return", "R_t = r_t + γ R_{t+1}", "models.reinforcement.discounted",
+             RL + "discounted_begins_anew_after_an_end", "16"),
+    Equation(0, "reinforcement learning", "DDPG's target", "y = r + γ Q'(s', μ'(s'))",
+             "models.reinforcement.ddpg_target", RL + "ddpg_target_is_its_formula_and_a_constant", "16"),
+    Equation(0, "reinforcement learning", "slow copies", "θ' ← (1 - τ) θ' + τ θ", "models.reinforcement.follow",
+             RL + "follow_moves_a_share_of_the_way", "16"),
     Equation(1, "3.3.1", "convolutional layer", "y = f(W x + b)", "models.classifier.convolution_matrix",
              CLASSIFIER + "conv2d_is_w_x_plus_b_with_w_the_matrix_of_the_convolution", "04",
              "doc1_convolution_is_no_dense_layer"),
@@ -47,6 +63,10 @@ EQUATIONS = (
              GAN + "value_is_the_mean_log_of_the_probabilities", "08"),
     Equation(1, "3.3.2", "minimax loss of G", "L_G = log(1 - D(G(z)))", "models.gan.minimax_generator_loss",
              GAN + "generator_losses", "08", "doc1_doc3_two_generator_losses"),
+    Equation(1, "3.3.3", "recurrent state", "h_t = f(W x_t + R h_{t-1} + b)", "models.rnn.hidden_state",
+             "models/test_rnn.py::test_hidden_state_is_the_documents_equation_for_each_vector", "11"),
+    Equation(1, "3.3.3", "output of the recurrent network", "y_t = W₂ h_t + b₂", "models.rnn.output",
+             "models/test_rnn.py::test_output_is_the_documents_equation_for_each_vector", "11"),
     Equation(1, "4.1", "block of the deep generator", "x_{k+1} = BN(max(0, W_k x_k + b_k))",
              "models.deep_stack.deep_stack",
              "models/test_deep_stack.py::test_the_blocks_are_the_documents_and_the_output_is_ours", "09",
@@ -104,6 +124,10 @@ EQUATIONS = (
              "core/test_graph.py::test_second_and_third_derivatives", "02"),
     Equation(4, "3.2.1", "pooling", "y[i, j] = max_{a,b < k} x[i k + a, j k + b]", "ops.max_pool2d",
              "kernels/test_pool.py::test_max_pool_and_its_gradients_are_loops_over_the_windows", "05"),
+    Equation(4, "3.2.2", "LSTM", "c_t = f c_{t-1} + i g,  h_t = o tanh(c_t)", "ops.lstm",
+             "kernels/test_recurrent.py::test_the_reference_against_loops_over_numbers", "11"),
+    Equation(4, "3.2.2", "GRU", "h_t = (1 - z) n + z h_{t-1}", "ops.gru",
+             "kernels/test_recurrent.py::test_the_reference_against_loops_over_numbers", "11"),
     Equation(4, "3.2.3", "autoencoder", "L = 1/P Σ_i (x_i - x̂_i)²,  x̂ = g(f(x))", "models.autoencoder.squared_error",
              "models/test_autoencoder.py::test_squared_error_is_the_mean_over_pixels_and_images", "06"),
     Equation(4, "4.1.3", "critic's objective", "max_f E_x[f(x)] - E_z[f(G(z))]", "models.wgan.critic_value",
