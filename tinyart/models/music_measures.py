@@ -64,10 +64,9 @@ def longest_copy(piece: Array, known: Pieces) -> int:
     names: dict[bytes, int] = {}
     ids = [np.array([names.setdefault(row.tobytes(), len(names)) for row in roll.astype(np.uint8)], np.int64)
            for roll in (piece, *known)]
-    longest = 0
-    for other in ids[1:]:
-        run = np.zeros(len(other) + 1, np.int64)  # [j]: how long the steps before j of the other agree with those here
-        for step in ids[0]:
-            run[1:] = np.where(other == step, run[:-1] + 1, 0)
-            longest = max(longest, int(run.max()))
+    others = np.concatenate([part for roll in ids[1:] for part in (roll, [-1])])  # -1: no passage goes over an end
+    longest, run = 0, np.zeros(len(others) + 1, np.int64)  # run[j]: how many steps before j agree with those here
+    for step in ids[0]:
+        run[1:] = np.where(others == step, run[:-1] + 1, 0)
+        longest = max(longest, int(run.max()))
     return longest
