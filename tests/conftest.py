@@ -3,7 +3,9 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -13,11 +15,23 @@ for _name, _examples in {"quick": 25, "default": 60, "thorough": 250}.items():
 settings.load_profile("default")
 
 
+_DOUBLE = pytest.StashKey[Any]()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--device", choices=("cpu", "cuda"), default="cpu", help="where the tests compute")
+    parser.addoption("--device", choices=("cpu", "cuda", "emulated"), default="cpu",
+                     help="where every kernel runs; emulated: as on cuda, CUDA C compiled by g++, CuPy as NumPy")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--device") == "emulated":
+        from tests.cuda import blas_double, double
+
+        config.stash[_DOUBLE] = double.installed()
+        config.stash[_DOUBLE].__enter__()
+        import tinyart.kernels.cuda.blas as blas
+
+        blas._library = blas_double.Library
     if config.getoption("--device") == "cuda":
         try:
             import cupy
@@ -25,6 +39,59 @@ def pytest_configure(config: pytest.Config) -> None:
             cupy.cuda.runtime.getDeviceCount()
         except Exception as error:
             raise pytest.UsageError(f"--device cuda: no CuPy or no GPU: {type(error).__name__}: {error}") from error
+
+
+    if config.getoption("--device") != "cpu":
+        import tinyart.backend as backend
+
+        backend._cpu = Mirror(backend._cpu, backend._cuda)  # type: ignore[assignment]
+
+
+class Mirror:
+    """The CPU's kernels, run on the GPU: arrays go there and results come back, so that every test tests its kernels.
+
+    What only looks at memory in another way stays: a view of what is on the GPU would not be a view of the array here.
+    """
+
+    VIEWS = frozenset(["reshape", "transpose", "broadcast_to", "split", "flip", "getitem", "counters_used"])
+
+    def __init__(self, cpu: Any, cuda: Any) -> None:
+        self.cpu, self.cuda = cpu, cuda
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self.VIEWS:
+            return getattr(self.cpu, name)
+        kernel = getattr(self.cuda, name)
+
+        def run(*inputs: Any, **settings: Any) -> Any:
+            given = _moved(inputs, "cuda")
+            result = kernel(*given, **{key: _moved(value, "cuda") for key, value in settings.items()})
+            if name.endswith("_"):
+                _write_back(given, inputs)
+            return _moved(result, "cpu")
+
+        return run
+
+
+def _moved(x: Any, device: str) -> Any:
+    import tinyart.backend as backend
+
+    if isinstance(x, list | tuple):
+        return type(x)([_moved(part, device) for part in x])
+    return backend.to_device(np.asarray(x) if isinstance(x, np.generic) else x, device) if hasattr(x, "dtype") else x
+
+
+def _write_back(there: Any, here: Any) -> None:
+    for a, b in zip(there, here, strict=True):
+        if isinstance(b, list | tuple):
+            _write_back(a, b)
+        elif isinstance(b, np.ndarray) and b.flags.writeable:
+            b[...] = a.get()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _DOUBLE in config.stash:
+        config.stash[_DOUBLE].__exit__(None, None, None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

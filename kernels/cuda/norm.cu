@@ -1,38 +1,8 @@
 // Batch norm over the rows of x (R, C): y = (x - mean)·rstd·gamma + beta.
 //
-// A block takes 32 columns and a stretch of the rows, eight at a time: a warp reads 32 neighbouring elements, a thread
-// adds up one column in float64, and the eight threads of a column meet in shared memory. What the blocks of a column
-// found, its parts, is added up by every block of the next kernel: no atomics, no kernel only for that. Forward reads x
+// A block takes 32 columns and a stretch of the rows (prelude.cuh): no atomics. Forward reads x
 // three times (mean, then Σ (x - mean)², which does not cancel, then y) and writes it once; backward reads g and x twice
 // and writes once. Some ten operations an element: bound by memory.
-
-static __device__ __forceinline__ double column_sum(double v) {  // over the eight threads of a column: each gets it
-    __shared__ double lanes[8][32];
-    const int tx = threadIdx.x % 32, ty = threadIdx.x / 32;
-    __syncthreads();
-    lanes[ty][tx] = v;
-    __syncthreads();
-    double sum = 0;
-    for (int i = 0; i < 8; i++) sum += lanes[i][tx];
-    return sum;
-}
-
-static __device__ __forceinline__ double all_parts(const double *parts, int count, int columns, int c) {
-    double sum = 0;
-    if (c < columns)
-        for (int p = threadIdx.x / 32; p < count; p += 8) sum += parts[(long long)p * columns + c];
-    return column_sum(sum);
-}
-
-#define COLUMN const int c = blockIdx.x * 32 + threadIdx.x % 32
-#define EACH_ROW(i)                                                                                            \
-    if (c < columns)                                                                                           \
-        for (long long r = (long long)blockIdx.y * stretch + threadIdx.x / 32,                                 \
-                       end = min((long long)rows, (long long)(blockIdx.y + 1) * stretch), i = r * columns + c; \
-             r < end; r += 8, i += 8LL * columns)
-#define PART(sum)              \
-    const double total = column_sum(sum); \
-    if (threadIdx.x < 32 && c < columns) parts[(long long)blockIdx.y * columns + c] = total
 
 // parts[p, c] = Σ x
 KERNEL sums(const real *x, double *parts, int rows, int columns, int stretch) {

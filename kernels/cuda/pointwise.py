@@ -1,5 +1,6 @@
 """Elementwise kernels in one pass (pointwise.cu)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,43 @@ def elu(x: Array, *, alpha: float) -> Array:
 
 def bce_with_logits(x: Array, t: Array) -> Array:
     return _made("bce_with_logits", [x, t])
+
+
+def relu_backward(g: Array, y: Array) -> Array:
+    return _made("relu_backward", [g, y])
+
+
+def sigmoid_backward(g: Array, y: Array) -> Array:
+    return _made("sigmoid_backward", [g, y])
+
+
+def tanh_backward(g: Array, y: Array) -> Array:
+    return _made("tanh_backward", [g, y])
+
+
+def leaky_relu_backward(g: Array, x: Array, *, slope: float) -> Array:
+    return _made("leaky_relu_backward", [g, x], slope=slope)
+
+
+def bce_with_logits_backward(g: Array, x: Array, t: Array, wanted: Sequence[bool]) -> tuple[Array, Array]:
+    if not wanted[0] or not usable(g, x, t) or not g.shape == x.shape == t.shape:
+        return reference.bce_with_logits_backward(g, x, t, wanted)
+    return _made("bce_with_logits_backward", [g, x, t]), -g * x if wanted[1] else None
+
+
+def masked(x: Array, kept: Array, *, scale: float) -> Array:
+    if not usable(x) or kept.shape != x.shape or kept.dtype != np.bool_:
+        return reference.masked(x, kept, scale=scale)
+    y = empty(x.shape, x.dtype)
+    launch("pointwise", "masked", x.dtype, flat(x.size), plain(x), plain(kept), float(scale), y, np.int64(x.size))
+    return y
+
+
+def lerp_(a: Array, b: Array, *, weight: float) -> None:
+    if not usable(a, b) or a.shape != b.shape or not a.flags.c_contiguous:
+        reference.lerp_(a, b, weight=weight)
+    else:
+        launch("pointwise", "lerp", a.dtype, flat(a.size), a, plain(b), float(weight), np.int64(a.size))
 
 
 def _made(kernel: str, arrays: list[Array], **settings: float) -> Array:

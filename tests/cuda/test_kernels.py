@@ -34,7 +34,8 @@ def device(x: Any) -> Any:
 
 
 def results(made: Any) -> list[np.ndarray]:
-    return [np.asarray(getattr(y, "host", y)) for y in (made if isinstance(made, tuple) else (made,))]
+    parts = made if isinstance(made, tuple) else (made,)
+    return [np.zeros(0) if y is None else np.asarray(getattr(y, "host", y)) for y in parts]
 
 
 def check(name: str, *inputs: Any, tolerance: float = 1.0, exact: bool = False, **how: Any) -> None:
@@ -168,7 +169,12 @@ def test_infinities_and_nans_stay_where_the_reference_has_them(dtype: str) -> No
         check(name, x)
     check("leaky_relu", x, slope=0.2)
     check("elu", x, alpha=1.5)
-    check("bce_with_logits", x, np.linspace(0, 1, len(x)).astype(dtype))
+    t = np.linspace(0, 1, len(x)).astype(dtype)
+    check("bce_with_logits", x, t)
+    check("bce_with_logits_backward", x[::-1], x, t, [True, False])
+    for name in ("relu_backward", "sigmoid_backward", "tanh_backward"):
+        check(name, x[::-1], x)
+    check("leaky_relu_backward", x[::-1], x, slope=0.2)
     rows = np.array([[0, 1, np.inf], [-np.inf] * 3, [np.nan, 0, 1], [-np.inf, 2, 3]], dtype)
     for name in ("softmax", "log_softmax"):
         check(name, rows, axis=-1)
@@ -183,7 +189,18 @@ def test_elementwise(x: np.ndarray, dtype: str) -> None:
         check(name, x)
     check("leaky_relu", x, slope=0.2)
     check("elu", x, alpha=1.5)
-    check("bce_with_logits", x, np.asarray(np.abs(x) / 8))
+    t = np.asarray(np.abs(x) / 8)
+    check("bce_with_logits", x, t)
+    check("bce_with_logits_backward", t, x, t, [True, True])
+    check("bce_with_logits_backward", t, x, t, [False, True])
+    for name in ("relu_backward", "sigmoid_backward", "tanh_backward"):
+        check(name, t, x)
+    check("leaky_relu_backward", t, x, slope=0.2)
+    check("masked", x, np.asarray(x > 0), scale=1.25)
+    ours, theirs = device(np.ascontiguousarray(x)), x.copy()
+    kernel("lerp_")(ours, device(t), weight=0.3)
+    reference.lerp_(theirs, t, weight=0.3)
+    np.testing.assert_allclose(ours.host, theirs, rtol=1e-6)
 
 
 @given(x=arrays(st.tuples(st.integers(0, 5), st.integers(1, 30), st.sampled_from([1, 3, 32, 33, 70]))), dtype=DTYPES,
@@ -292,6 +309,46 @@ def test_matmul(batch: Any, sizes: Any, dtype: str, seed: int, turned: int) -> N
         x = x.swapaxes(-1, -2) if how == 1 else x
         pair.append(np.repeat(x, 2, -1)[..., ::2] if how == 2 else x[..., ::-1, :] if how == 3 else x)
     check("matmul", *pair)
+
+
+@given(sizes=st.tuples(st.integers(0, 40), st.integers(0, 5), st.sampled_from([0, 1, 5, 33])), dtype=DTYPES,
+       activation=st.sampled_from(["none", "relu", "leaky_relu", "sigmoid", "tanh"]), seed=st.integers(0, 9),
+       wanted=st.tuples(*[st.booleans()] * 3))  # fmt: skip
+@few
+def test_dense(sizes: Any, dtype: str, activation: str, seed: int, wanted: Any) -> None:
+    rng = np.random.default_rng(seed)
+    n, i, o = sizes
+    x, w, b = (rng.normal(size=shape).astype(dtype) for shape in ((n, i), (i, o), (o,)))
+    how = {"activation": activation, "slope": 0.2}
+    check("dense", x, w, b, **how)
+    y = reference.dense(x, w, b, **how)
+    check("dense_backward", rng.normal(size=y.shape).astype(dtype), x, w, y, activation, 0.2, wanted, tolerance=4)
+
+
+@given(sizes=st.tuples(st.integers(1, 4), st.integers(0, 3), st.integers(0, 3), st.integers(1, 4)), dtype=DTYPES,
+       reverse=st.booleans(), short=st.booleans(), seed=st.integers(0, 9), wanted=st.booleans())  # fmt: skip
+@few
+def test_recurrent_layers(sizes: Any, dtype: str, reverse: bool, short: bool, seed: int, wanted: bool) -> None:
+    rng = np.random.default_rng(seed)
+    T, N, F, H = sizes
+    lengths = tuple(rng.integers(0, T + 1, N).tolist()) if short else None
+    draw = lambda *shape: rng.normal(size=shape).astype(dtype)  # noqa: E731
+    x, h0, c0 = draw(T, N, F), draw(N, H), draw(N, H)
+    how = {"lengths": lengths, "reverse": reverse}
+    last = (lengths, reverse, [wanted] * 5)
+    for activation in ("tanh", "relu"):
+        W, R, b = draw(F, H), draw(H, H), draw(H)
+        check("rnn", x, W, R, b, h0, activation=activation, **how)
+        y = reference.rnn(x, W, R, b, h0, activation=activation, **how)
+        check("rnn_backward", draw(T, N, H), x, W, R, h0, y, activation, *last, tolerance=64)
+    W, R, b = draw(F, 4 * H), draw(H, 4 * H), draw(4 * H)
+    check("lstm", x, W, R, b, h0, c0, **how)
+    y, _, c, gates = reference.lstm(x, W, R, b, h0, c0, **how)
+    check("lstm_backward", draw(T, N, H), draw(N, H), x, W, R, h0, c0, y, c, gates, *last, tolerance=64)
+    W, R, b = draw(F, 3 * H), draw(H, 3 * H), draw(4 * H)
+    check("gru", x, W, R, b, h0, **how)
+    y, gates = reference.gru(x, W, R, b, h0, **how)
+    check("gru_backward", draw(T, N, H), x, W, R, h0, y, gates, *last, tolerance=64)
 
 
 # ---- random numbers and Adam
