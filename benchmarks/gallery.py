@@ -37,7 +37,7 @@ SETTINGS = {
     "art-dcgan": f"dcgan {DCGAN} --epochs 30",
     "art-vae": f"vae {VAE} --epochs 40",
     "folder-dcgan": f"dcgan {DCGAN} --epochs 60",
-    "folder-vae": f"vae {VAE} --epochs 200",
+    "folder-vae": f"vae {VAE.replace('gaussian', 'bernoulli')} --epochs 100",
 }
 DRAWN = ("sunsets", "plants", "roses")
 # Pillow's format and mode of each picture in turn.
@@ -48,10 +48,14 @@ KINDS = (("PNG", "RGB"), ("JPEG", "RGB"), ("PNG", "P"), ("WEBP", "RGB"), ("PNG",
 # ---- the folder
 
 
-def make_folder(folder: Path) -> None:
-    """240 pictures of 40 to 96 pixels, wide, high or square, in all kinds, and eleven files that are none."""
+def drawings() -> np.ndarray:
+    """uint8 (240, 96, 96, 3)"""
     images, labels, _ = art(800, size=96)
-    pictures = images[np.isin(labels, [FAMILIES.index(name) for name in DRAWN])]  # (240, 96, 96, 3)
+    return images[np.isin(labels, [FAMILIES.index(name) for name in DRAWN])]
+
+
+def make_folder(folder: Path, pictures: np.ndarray) -> None:
+    """The pictures, cut to 40 to 96 pixels a side, in all kinds, and eleven files that are none."""
     rng = np.random.default_rng(0)
     for i, picture in enumerate(pictures):
         name, mode = KINDS[i % len(KINDS)]
@@ -118,7 +122,7 @@ def data_of(name: str, out: Path) -> str:
         found = [folder / "tiles32.npz" for folder in data_folders("dcss-tiles")]
         return str(next((path for path in found if path.exists()), found[0]))
     if not (out / "folder").exists():
-        make_folder(out / "folder")
+        make_folder(out / "folder", drawings())
     return str(out / "folder")
 
 
