@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--decoder", choices=DECODERS, help="vae (bernoulli); gaussian is sharper for colour")
     train.add_argument("--loss", choices=LOSSES, help="gan, dcgan: the first two; autoencoder: the others")
     train.add_argument("--width", type=count, help="dcgan: channels of its largest maps (64)")
-    train.add_argument("--dropout", type=share, help="gan: of D's units (0.3); recurrent: between layers")
+    train.add_argument("--dropout", type=share, help="gan: of D's units (0.5); recurrent: between layers")
     train.add_argument("--network", choices=NETWORKS, help="classifier (lenet)")
     cli_music.add_train_arguments(train)
     train.add_argument("--seed", type=seed, default=0, help="of weights, order and noise (0)")

@@ -41,7 +41,7 @@ def dcgan(shape: Sequence[int], *, latent: int = 100, width: int = 64, random: G
                             f"{tuple(shape)}, {latent}, {width}")
     start, n = plan(shape[0])
     networks = GAN(_generator(shape[2], start, n, latent, width, random),
-                   _discriminator(shape[2], start, n, width, random), shape=shape, latent=latent, low=-1.0)
+                   _discriminator(shape[2], start, n, width, random), shape=shape, latent=latent)
     for weight in networks.parameters():
         if weight.ndim > 1:
             init.normal_(weight, 0.0, 0.02, generator=random)

@@ -60,17 +60,15 @@ GENERATOR_LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class GAN(nn.Module):
-    """G, from z (N, J) to pixels (N, ..) in [low, 1], and D, from pixels to a logit (N, 1). Images are (H, W, C)."""
+    """G, from z (N, J) to pixels (N, ..) in [-1, 1], and D, from pixels to a logit (N, 1). Images are (H, W, C)."""
 
-    def __init__(self, generator: nn.Module, discriminator: nn.Module, *, shape: Sequence[int], latent: int,
-                 low: float) -> None:
+    def __init__(self, generator: nn.Module, discriminator: nn.Module, *, shape: Sequence[int], latent: int) -> None:
         self.generator, self.discriminator = generator, discriminator
-        self.shape, self.latent, self.low = tuple(shape), latent, low
+        self.shape, self.latent = tuple(shape), latent
 
     def pixels(self, images: np.ndarray[Any, Any]) -> Tensor:
-        """uint8 (N, H, W, C) as what D takes: float32 in [low, 1], on the weights' device."""
-        x = pixels("GAN", images, self.shape, self.parameters()[0].device)
-        return x if self.low == 0 else x * (1 - self.low) + self.low
+        """uint8 (N, H, W, C) as what D takes: float32 in [-1, 1], on the weights' device."""
+        return pixels("GAN", images, self.shape, self.parameters()[0].device) * 2 - 1
 
     @no_grad()
     def images(self, z: Tensor) -> np.ndarray[Any, Any]:
@@ -78,26 +76,28 @@ class GAN(nn.Module):
         self.generator.eval()
         parts = [self.generator(z[i : i + 500]).numpy() for i in range(0, len(z), 500)]
         self.generator.train()
-        return ((np.concatenate(parts) - self.low) / (1 - self.low)).reshape(-1, *self.shape)
+        return (np.concatenate(parts) / 2 + 0.5).reshape(-1, *self.shape)
 
 
 def mlp_gan(shape: Sequence[int], *, hidden: Sequence[int] = (1024, 1024), latent: int = 100, dropout: float = 0.0,
             random: Generator | None = None) -> GAN:
-    """G: z-1024-1024-P with σ at the end, D: P-1024-1024-1, leaky ReLU between: document 2, section 4.1.
+    """G: z-1024-1024-P, D: P-1024-1024-1, leaky ReLU between: document 2, section 4.1. Pixels are in [-1, 1].
 
-    Document 4 has three hidden layers: `hidden=(1024, 1024, 1024)`. dropout: of D's hidden units.
+    G ends in tanh(a) = 2 σ(2a) - 1 where the document has σ in [0, 1]: pixels around 0 keep D from winning at once, and
+    G from making a few digits only. Document 4 has three hidden layers: `hidden=(1024, 1024, 1024)`. dropout: of D's
+    hidden units.
     """
     check_widths("mlp_gan", shape, hidden, latent)
     size, back = math.prod(shape), [*reversed(hidden)]
     generator = nn.Sequential(*dense_layers("mlp_gan", [latent, *hidden], "leaky_relu", random),
-                              nn.Dense(hidden[-1], size, generator=random), nn.Sigmoid())
+                              nn.Dense(hidden[-1], size, generator=random), nn.Tanh())
     layers: list[nn.Module] = []
     for layer in dense_layers("mlp_gan", [size, *back], "leaky_relu", random):
         layers.append(layer)
         if dropout and isinstance(layer, nn.LeakyReLU):
             layers.append(nn.Dropout(dropout, generator=random))
     discriminator = nn.Sequential(nn.Flatten(), *layers, nn.Dense(back[-1], 1, generator=random))
-    return GAN(generator, discriminator, shape=shape, latent=latent, low=0.0)
+    return GAN(generator, discriminator, shape=shape, latent=latent)
 
 
 class AdversarialTrainer:
@@ -162,7 +162,7 @@ class GANTrainer(AdversarialTrainer):
     """`mlp_gan` in training. average: the decay of the average of G's weights, a step."""
 
     def __init__(self, *, shape: Sequence[int], hidden: Sequence[int] = (1024, 1024), latent: int = 100,
-                 dropout: float = 0.3, loss: str = "non_saturating", lr: float = 2e-4, average: float = 0.995,
+                 dropout: float = 0.5, loss: str = "non_saturating", lr: float = 2e-4, average: float = 0.995,
                  seed: int = 0) -> None:
         random = Generator(seed)
         super().__init__(mlp_gan(shape, hidden=hidden, latent=latent, dropout=dropout, random=random), random,
