@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tinyart.data import FAMILIES, art
+from tinyart.data import art
 from tinyart.data.files import data_folders
 
 GALLERY = Path(__file__).parents[1] / "examples" / "gallery"
@@ -50,8 +50,7 @@ KINDS = (("PNG", "RGB"), ("JPEG", "RGB"), ("PNG", "P"), ("WEBP", "RGB"), ("PNG",
 
 def drawings() -> np.ndarray:
     """uint8 (240, 96, 96, 3)"""
-    images, labels, _ = art(800, size=96)
-    return images[np.isin(labels, [FAMILIES.index(name) for name in DRAWN])]
+    return art(800, size=96, families=DRAWN)[0]
 
 
 def make_folder(folder: Path, pictures: np.ndarray) -> None:

@@ -255,10 +255,12 @@ def test_a_folder_without_a_run_and_a_foreign_checkpoint_are_refused(tmp_path: P
         make_run(tmp_path).train(1)
 
 
-def test_a_time_limit_ends_after_an_epoch(tmp_path: Path) -> None:
+def test_a_time_limit_ends_after_an_epoch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(tmp_path)
-    run.train(EPOCHS, limit_seconds=0.0)
+    run.train(1000, limit_seconds=0.0)
     assert run.step == 5
+    assert "epoch 1/1000 " in (line := capsys.readouterr().out)
+    assert line.endswith(" 0:00 left\n")
 
 
 def test_lines_of_progress_where_there_is_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -97,7 +98,8 @@ class Run:
                 self._save()  # of a run that is killed at once the settings are known
             trim_metrics(self.folder, self.step)
             self._trim_samples()
-            with open(self.folder / "metrics.jsonl", "ab", buffering=0) as metrics, self._progress(epochs) as show:
+            progress = self._progress(epochs, start + limit_seconds)
+            with open(self.folder / "metrics.jsonl", "ab", buffering=0) as metrics, progress as show:
                 while self.batches.epoch < epochs and not interrupted.is_set():
                     losses = self._step(metrics)
                     show(self.step, losses)
@@ -166,14 +168,15 @@ class Run:
         return True
 
     @contextmanager
-    def _progress(self, epochs: int) -> Iterator[Show]:
+    def _progress(self, epochs: int, end: float) -> Iterator[Show]:
         """A function to call after each step: it moves a bar on a terminal; elsewhere it prints a line now and then."""
         begin, first, each = time.monotonic(), self.step, len(self.batches)
 
         def status(step: int, losses: Mapping[str, float]) -> str:
             pace = (time.monotonic() - begin) / (step - first)  # seconds a step
             values = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
-            minutes, seconds = divmod(round(pace * (epochs * each - step)), 60)
+            left = min(pace * (epochs * each - step), max(0.0, end - time.monotonic()))
+            minutes, seconds = divmod(round(left), 60)
             speed = f"{self.pace[0] / pace:,.0f} {self.pace[1]}/s  {minutes}:{seconds:02d} left"
             return f"epoch {-(-step // each)}/{epochs}  {values}  {speed}"
 
@@ -256,7 +259,9 @@ def _check_parts(found: Checkpoint) -> None:
 
 
 def _versions() -> dict[str, str]:
-    return {"tinyart": tinyart.__version__, "numpy": np.__version__, "python": platform.python_version()}
+    """Of all that the bits of a step depend on."""
+    return {"tinyart": tinyart.__version__, "numpy": np.__version__, "numba": metadata.version("numba"),
+            "python": platform.python_version()}
 
 
 def _flat(state: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

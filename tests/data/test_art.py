@@ -27,6 +27,18 @@ def test_a_picture_depends_on_the_seed_and_its_number_alone(n, seed, size):
     assert np.array_equal(art(n, size=size, seed=seed)[0], images[:n])
 
 
+def test_some_families_are_the_same_pictures_without_the_others():
+    images, labels, names = art(23, size=8)
+    some, kept, same_names = art(23, size=8, families=("flow", "planes"))
+    wanted = np.isin(labels, [names.index("flow"), names.index("planes")])
+    assert np.array_equal(some, images[wanted])
+    assert np.array_equal(kept, labels[wanted])
+    assert kept.dtype == np.int64
+    assert same_names == names
+    with pytest.raises(ArgumentError, match=r"art: families: expected some of planes,.*ripples, got cats,roses"):
+        art(3, families=("cats", "roses"))
+
+
 def test_seeds_and_numbers_give_different_pictures():
     pictures = [picture.tobytes() for seed in range(5) for picture in art(100, seed=seed)[0]]
     assert len(set(pictures)) == 500

@@ -6,7 +6,7 @@ A family asks the generator for the same numbers at every size, so a larger size
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import pairwise
 from types import EllipsisType
 
@@ -50,22 +50,27 @@ _SKIES = (
 )
 
 
-def art(n: int, *, size: int = 32, seed: int = 0) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+def art(n: int, *, size: int = 32, seed: int = 0,
+        families: Collection[str] | None = None) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """n pictures, uint8 (n, size, size, 3), their families, int64 (n,), and the families' names.
 
-    Picture i depends on (seed, i) alone and is of family i mod 10. About 1 ms a picture at size 32.
+    Picture i depends on (seed, i) alone and is of family i mod 10. families: of the n pictures, only those of these
+    are drawn. About 1 ms a picture at size 32.
     """
     if n < 0 or not 4 <= size <= _MAX_SIZE or not 0 <= seed < 1 << 63:
         expected = f"n >= 0, 4 <= size <= {_MAX_SIZE} and 0 <= seed < 2**63"
         raise ArgumentError("art", "n, size, seed", expected, f"{n}, {size}, {seed}")
+    if not set(families or ()) <= set(FAMILIES):
+        raise ArgumentError("art", "families", f"some of {','.join(FAMILIES)}", ",".join(families or ()))
     ticks = (np.arange(size * _FINER, dtype=np.float32) + 0.5) / (size * _FINER)
     y, x = (np.ascontiguousarray(axis) for axis in np.meshgrid(ticks, ticks, indexing="ij"))  # (S, S) each
-    images, labels = np.empty((n, size, size, 3), np.uint8), np.arange(n) % len(_FAMILIES)
-    for i, label in enumerate(labels):
+    numbers = [i for i in range(n) if families is None or FAMILIES[i % len(FAMILIES)] in families]
+    images, labels = np.empty((len(numbers), size, size, 3), np.uint8), np.array(numbers, np.int64) % len(FAMILIES)
+    for image, i, label in zip(images, numbers, labels, strict=True):
         rng = np.random.Generator(np.random.Philox(key=np.array([seed, i], np.uint64)))
         fine = _FAMILIES[label](rng, x, y).reshape(size, _FINER, size, _FINER, 3)
-        images[i] = np.rint(np.clip(fine.mean(axis=(1, 3)), 0, 1) * 255)
-    return images, labels.astype(np.int64), FAMILIES
+        image[...] = np.rint(np.clip(fine.mean(axis=(1, 3)), 0, 1) * 255)
+    return images, labels, FAMILIES
 
 
 # ---- brushes
