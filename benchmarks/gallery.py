@@ -1,12 +1,13 @@
 """The pictures of examples/gallery, by the command itself: python -m benchmarks.gallery [NAME ..] [--out runs/gallery]
 
-tiles   32 x 32 pixel art of the game Dungeon Crawl (CC0), from TINYART_DATA/dcss-tiles
-art     three families of the pictures that tinyart draws
-folder  a folder of pictures of mixed sizes, formats and modes with broken files among them, made in OUT/folder
+families  all that tinyart draws: a column for each family
+tiles     32 x 32 pixel art of the game Dungeon Crawl (CC0), from TINYART_DATA/dcss-tiles
+art       three families of the pictures that tinyart draws
+folder    a folder of pictures of mixed sizes, formats and modes with broken files among them, made in OUT/folder
 
-Of each a DCGAN and a VAE: NAME is tiles-dcgan, tiles-vae, art-dcgan, .. Each is trained by `tinyart train` in OUT/NAME,
-where a run that is there goes on, and shown by `tinyart sample`. Writes examples/gallery/NAME.png, and the commands,
-the last losses, the time and what was said of the broken files into benchmarks/results/gallery.json.
+Of the last three a DCGAN and a VAE: tiles-dcgan, tiles-vae, art-dcgan, .. Each is trained by `tinyart train` in
+OUT/NAME, where a run that is there goes on, and shown by `tinyart sample`. Writes examples/gallery/NAME.png, and the
+commands, the last losses, the time and what was said of the broken files into benchmarks/results/gallery.json.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tinyart.data import art
+from tinyart.data import art, save_image, sheet
 from tinyart.data.files import data_folders
 
 GALLERY = Path(__file__).parents[1] / "examples" / "gallery"
@@ -33,12 +34,13 @@ DCGAN = "--batch 32 --width 32"
 VAE = "--batch 64 --hidden 512 --latent 32 --activation leaky_relu --decoder gaussian"
 SETTINGS = {
     "tiles-dcgan": f"dcgan {DCGAN} --epochs 20",
-    "tiles-vae": f"vae {VAE} --epochs 40",
+    "tiles-vae": f"vae {VAE} --epochs 25",
     "art-dcgan": f"dcgan {DCGAN} --epochs 30",
     "art-vae": f"vae {VAE} --epochs 40",
     "folder-dcgan": f"dcgan {DCGAN} --epochs 60",
     "folder-vae": f"vae {VAE.replace('gaussian', 'bernoulli')} --epochs 100",
 }
+NAMES = ["families", *SETTINGS]
 DRAWN = ("sunsets", "plants", "roses")
 # Pillow's format and mode of each picture in turn.
 KINDS = (("PNG", "RGB"), ("JPEG", "RGB"), ("PNG", "P"), ("WEBP", "RGB"), ("PNG", "RGBA"), ("BMP", "RGB"), ("GIF", "P"),
@@ -159,6 +161,9 @@ def show(name: str, out: Path) -> dict[str, Any]:
 
 def main(names: list[str], out: Path) -> None:
     for name in names:
+        if name == "families":
+            save_image(GALLERY / "families.png", sheet(art(60, size=48, seed=3)[0], columns=10, gap=2))
+            continue
         figures = show(name, out)
         known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         RESULTS.write_text(json.dumps(known | {name: figures}, indent=1) + "\n")
@@ -166,6 +171,6 @@ def main(names: list[str], out: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", choices=list(SETTINGS), default=list(SETTINGS), metavar="NAME")
+    parser.add_argument("names", nargs="*", choices=NAMES, default=NAMES, metavar="NAME")
     parser.add_argument("--out", type=Path, default=Path("runs/gallery"))
     main(**vars(parser.parse_args()))

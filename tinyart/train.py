@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -260,7 +259,9 @@ def _check_parts(found: Checkpoint) -> None:
 
 def _versions() -> dict[str, str]:
     """Of all that the bits of a step depend on."""
-    return {"tinyart": tinyart.__version__, "numpy": np.__version__, "numba": metadata.version("numba"),
+    import numba
+
+    return {"tinyart": tinyart.__version__, "numpy": np.__version__, "numba": numba.__version__,
             "python": platform.python_version()}
 
 

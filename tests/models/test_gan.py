@@ -128,6 +128,17 @@ def test_the_documents_networks() -> None:
     assert [p.shape for p in order.parameters() if p.ndim == 2] == [(3, 7), (7, 5), (5, 4), (4, 5), (5, 7), (7, 1)]
 
 
+def test_the_images_are_the_documents_sigmoid_of_twice_the_last_layer() -> None:
+    networks = mlp_gan((4, 5, 3), hidden=(6,), latent=2, random=Generator(0))
+    z = Generator(1).normal((7, 2))
+    *layers, _tanh = networks.generator
+    a = z
+    for layer in layers:
+        a = layer(a)
+    assert np.allclose(networks.images(z).reshape(7, 60), sigma(2 * a.numpy()), atol=1e-6)
+    assert networks.generator(z).numpy().min() < 0
+
+
 def test_pixels_and_images_are_inverse() -> None:
     networks = mlp_gan((4, 5, 3), hidden=(6,), latent=2)
     images = art(2, size=5)[0][:, :4]
