@@ -35,7 +35,7 @@ EQUATIONS = (
              "doc0_accuracy_is_not_precision"),
     Equation(0, "metrics", "recall", "R = TP/(TP + FN)", "models.metrics.recall",
              "models/test_metrics.py::test_per_class_figures_equal_their_definitions", "05"),
-    Equation(0, "metrics", "F1", "F1 = 2 P R/(P + R)", "models.metrics.f1",
+    Equation(0, "metrics", "F1", "F1 = (2 P R)/(P + R)", "models.metrics.f1",
              "models/test_metrics.py::test_f1_is_the_harmonic_mean_not_the_average_of_document_0", "05",
              "doc0_accuracy_is_not_precision"),
     Equation(0, "reinforcement learning", "Q-learning", "Q(s, a) ← Q(s, a) + α (r + γ max_b Q(s', b) - Q(s, a))",
