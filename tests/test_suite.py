@@ -47,7 +47,7 @@ def verdict(row: Any, ours: list[list[float]], theirs: list[list[float]]) -> str
     return measure.judged(figures["peer"], figures, row.agree).get("wrong")
 
 
-@pytest.mark.parametrize("contender", ["torch", "jax", "autograd"])
+@pytest.mark.parametrize("contender", ["torch", "jax", "autograd", "tinygrad"])
 @pytest.mark.parametrize("row", [*TRAINING, *CONVOLUTIONS, *OPERATIONS], ids=lambda row: f"{row.kind} {row.name}")
 def test_libraries_compute_the_same(row: Any, contender: str) -> None:
     if contender not in row.peers:
