@@ -1,9 +1,10 @@
 """How a model of the chorales composes: its pieces beside Bach's and beside notes that are drawn one by one.
 
-    tinyart train music --data jsb --lr 0.003 --epochs 40 --out runs/chorales
+    tinyart train chords --data jsb --lr 0.004 --dropout 0.2 --epochs 40 --out runs/chorales      (or `train music`)
     python -m benchmarks.chorale runs/chorales [--temperatures 1 0.8 0.6] [--seed 0]
 
-For each temperature it composes as many pieces as there are test chorales, each as long as one of them, from silence.
+For each temperature it composes as many pieces as there are test chorales, each as long as one of them, from silence;
+those of `chords` may end before.
 The baseline draws each key by its frequency in the training chorales, the "note 1-gram" of Boulanger-Lewandowski et al.
 2012. Every measure (`tinyart.models.music_measures`) is taken of the test chorales, of the validation ones (how far two
 parts of Bach differ), of the baseline and of what was composed. `apart` is how far that is from the test chorales, in
@@ -19,13 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from tinyart.cli_music import rolls
+from tinyart.cli_music import chord_codes, rolls
 from tinyart.cli_parts import open_run
+from tinyart.models import Composer
 from tinyart.models import music_measures as m
 from tinyart.models.polyphony import frequency_nats, note_frequencies, padded
 from tinyart.random import Generator
 
-RESULTS = Path(__file__).parent / "results" / "chorale.json"
+RESULTS = Path(__file__).parent / "results"
 Pieces = Sequence[np.ndarray]
 
 
@@ -33,7 +35,7 @@ def measures(trainer: Any, train: Pieces) -> dict[str, Callable[[Pieces], float]
     """Name -> a measure of a list of pieces."""
     p = note_frequencies(train)
     return {
-        "nats a step, by the model": lambda pieces: trainer.evaluate(*padded(pieces)),
+        "nats a step, by the model": lambda pieces: nats(trainer, pieces),
         "nats a step, by note frequencies": lambda pieces: frequency_nats(pieces, p),
         "voices in a step, mean": m.voices,
         "voices in a step, standard deviation": m.voices_spread,
@@ -46,20 +48,33 @@ def measures(trainer: Any, train: Pieces) -> dict[str, Callable[[Pieces], float]
     }  # fmt: skip
 
 
+def nats(trainer: Any, pieces: Pieces) -> float:
+    """-log p of the pieces, the ends of those of `chords` included, for each of their steps."""
+    if isinstance(trainer, Composer):
+        return float(trainer.evaluate(*padded(pieces)))
+    codes = np.concatenate([[len(trainer.SYMBOLS) - 1], chord_codes(pieces)])  # after the end of a piece another begins
+    each = trainer.evaluate(codes[None, :-1], codes[None, 1:], 1)
+    return float(each * (len(codes) - 1) / sum(map(len, pieces)))
+
+
+def composed(trainer: Any, lengths: Sequence[int], temperature: float, generator: Generator) -> list[np.ndarray]:
+    """A piece for each length. A bar is four steps."""
+    return [piece[:steps] for steps in lengths
+            if len(piece := trainer.compose(-(-steps // 4), temperature=temperature, generator=generator).roll())]
+
+
 def noise(train: Pieces, lengths: Sequence[int], generator: Generator) -> list[np.ndarray]:
     """Pieces whose keys sound independently, with their frequencies."""
     p = note_frequencies(train)
     return [(generator.uniform((steps, len(p)), "float64").numpy() < p).astype(np.uint8) for steps in lengths]
 
 
-def main(run: str, temperatures: list[float], seed: int, out: Path) -> None:
+def main(run: str, temperatures: list[float], seed: int, out: Path | None) -> None:
     trainer, found = open_run(run, "compose")
     train, valid, test = (rolls("jsb", split=split)[0] for split in ("train", "valid", "test"))
     lengths, generator = [len(piece) for piece in test], Generator(seed)
-    silence = np.zeros((0, 88), np.uint8)
     written = {"baseline": noise(train, lengths, generator)} | {
-        f"τ {temperature:g}": [trainer.module.sample(silence, steps, temperature=temperature, generator=generator)
-                               for steps in lengths] for temperature in temperatures}
+        f"τ {temperature:g}": composed(trainer, lengths, temperature, generator) for temperature in temperatures}
     columns = {"Bach, test": test, "Bach, valid": valid, **written}
     rows = []
     for name, measure in measures(trainer, train).items():
@@ -73,16 +88,18 @@ def main(run: str, temperatures: list[float], seed: int, out: Path) -> None:
         print(f"{row['measure']:52}" + "".join(f"{row[column]:12.3f}" for column in columns) + "   "
               + " ".join(f"{value:5.1f}" for value in row["apart"].values()))
     config = found.meta["config"]
+    out = out or RESULTS / f"chorale_{config['model']['name']}.json"
+    steps = {column: sum(map(len, pieces)) for column, pieces in columns.items()}
     out.write_text(json.dumps({
         "command": f"python -m benchmarks.chorale RUN --temperatures {' '.join(map(str, temperatures))} --seed {seed}",
         "model": config["model"], "epochs": found.meta["batches"]["epoch"], "pieces": len(test),
-        "steps": sum(lengths), "rows": rows}, indent=1, ensure_ascii=False) + "\n")
+        "steps": steps, "rows": rows}, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", help="of `tinyart train music --data jsb`")
+    parser.add_argument("run", help="of `tinyart train chords`, or `music`, with `--data jsb`")
     parser.add_argument("--temperatures", type=float, nargs="+", default=[1.0, 0.8, 0.6])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path)
     main(**vars(parser.parse_args()))

@@ -43,9 +43,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory, midi_files: Path) -> Path:
     """A trained run of each kind, which tests only read."""
     folder = tmp_path_factory.mktemp("runs")
     (folder / "rain.txt").write_text(TEXT)
-    for model, data in (("music", str(midi_files)), ("melody", "tunes"), ("char", str(folder / "rain.txt"))):
+    files, text = str(midi_files), str(folder / "rain.txt")
+    for model, data in (("music", files), ("chords", files), ("melody", "tunes"), ("char", text)):
         assert main(["train", model, "--data", data, "--out", str(folder / model), "--epochs", "1", "--batch", "4",
-                     *TOY]) == 0
+                     *TOY, *(["--steps", "20"] if model == "chords" else [])]) == 0
     return folder
 
 
@@ -77,7 +78,18 @@ def test_music_on_tunes_is_a_melody_of_events(tmp_path: Path, capsys: pytest.Cap
     assert re.search(r"epoch 1/1  nats [\d.]+  [\d,]+ events/s", capsys.readouterr().out)
     assert read_run(run).meta["config"]["model"]["name"] == "melody"
     assert main(["evaluate", run, "--data", "tunes"]) == 0
-    assert re.search(r"6,002 events of tunes\n[\d.]+ nats each", capsys.readouterr().out)
+    assert re.search(r"6,002 symbols of tunes\n[\d.]+ nats a symbol", capsys.readouterr().out)
+
+
+def test_chords_of_midi_files(runs: Path, midi_files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(runs / "chords")]) == 0
+    assert re.search(r"data +\S+, 966 notes, batch 4", capsys.readouterr().out)  # 6 of 80 steps and 80 notes, 6 ends
+    assert main(["evaluate", str(runs / "chords")]) == 0
+    assert re.search(r"966 symbols of .*\n[\d.]+ nats a step", capsys.readouterr().out)
+    out = tmp_path / "x.mid"
+    assert main(["compose", str(runs / "chords"), "--out", str(out), "--bars", "2", "--prime",
+                 str(midi_files / "1.mid")]) == 0
+    assert np.array_equal(read_midi(out).roll()[:80], read_midi(midi_files / "1.mid").roll())
 
 
 def test_melodies_of_an_abc_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,7 +109,7 @@ def test_train_on_text(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(runs / "char")]) == 0
     assert re.search(r"data +\S+rain.txt, 880 characters, batch 4", capsys.readouterr().out)
     assert main(["evaluate", str(runs / "char")]) == 0
-    assert re.search(r"880 characters of .*\n[\d.]+ nats each", capsys.readouterr().out)
+    assert re.search(r"880 symbols of .*\n[\d.]+ nats a symbol", capsys.readouterr().out)
 
 
 def test_the_chorales_are_an_octave_lower_than_stored(data_dir: Callable[[str], Path]) -> None:
@@ -123,14 +135,14 @@ def checkpoints(run: Path) -> dict[str, str]:
             for path in [*sorted(run.glob("checkpoint-*"))[-1:], run / "metrics.jsonl", *run.glob("samples/*")]}
 
 
-@pytest.mark.parametrize("model", ["music", "melody", "char"])
+@pytest.mark.parametrize("model", ["music", "chords", "char"])
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(model: str, runs: Path, midi_files: Path, tmp_path: Path,
                                                          monkeypatch: pytest.MonkeyPatch) -> None:
-    data = {"music": str(midi_files), "melody": "tunes", "char": str(runs / "rain.txt")}[model]
+    data = {"music": str(midi_files), "chords": str(midi_files), "char": str(runs / "rain.txt")}[model]
 
     def command(run: str) -> list[str]:
         return ["train", model, "--data", data, "--out", str(tmp_path / run), "--epochs", "3", "--dropout", "0.3",
-                "--hidden", "5", "--layers", "2", "--batch", "60" if model == "melody" else "4"]
+                "--hidden", "5", "--layers", "2", "--batch", "4", *(["--steps", "50"] if model == "chords" else [])]
 
     assert main(command("straight")) == 0
     from tinyart.models import TRAINERS
@@ -230,6 +242,8 @@ WRONG = [
     (["train", "vae", "--data", "art", "--out", "r", "--steps", "4"],
      "--steps, --steps-per-beat: expected none: they are for music and text, got 4"),
     (["train", "vae", "--data", "art", "--out", "r", "--cell", "gru"], "tinyart: vae: cell: expected settings among"),
+    (["train", "melody", "--data", "tunes", "--out", "r", "--steps-per-beat", "4"],
+     "--steps-per-beat: expected none: it is for piano rolls, got 4"),
     (["train", "melody", "--data", "tunes", "--out", "r", "--batch", "9999"],
      "stretches: codes: expected more than batch·steps = 319968 characters, got 6002. Fix: a longer text, a smaller b"),
     (["compose", "r", "--out", "x.mp3"], "--out: expected a file name that ends in .mid or .midi or .wav or .png, got"),
@@ -282,7 +296,7 @@ def test_without_mido_music_is_refused_at_once(tmp_path: Path, monkeypatch: pyte
 
 def test_the_choices_are_those_of_the_models() -> None:
     assert tuple(CELLS) == cli_music.CELLS
-    assert cli.MODELS[-3:] == cli_music.MODELS
+    assert cli.MODELS[-4:] == cli_music.MODELS
     assert set(cli_music.EPOCHS) == set(cli_music.BATCH) == set(cli_music.MODELS)
 
 

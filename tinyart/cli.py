@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from tinyart.models import Trainers
 
 # What --help offers must be known without importing the models; a test compares it with them.
-MODELS = ("vae", "autoencoder", "gan", "dcgan", "classifier", "char", "music", "melody")
+MODELS = ("vae", "autoencoder", "gan", "dcgan", "classifier", "char", "music", "chords", "melody")
 ACTIVATIONS = ("relu", "leaky_relu")
 DECODERS = ("bernoulli", "gaussian")
 LOSSES = ("non_saturating", "minimax", "squared_error", "cross_entropy")
 NETWORKS = ("lenet", "mlp", "mnist_cnn")
 SETTINGS = ("hidden", "latent", "activation", "decoder", "loss", "width", "dropout", "network", "cell", "layers", "lr",
             "seed")
-COUNTED = {"images": "pictures", "pieces": "pieces", "events": "events", "characters": "characters"}  # in `config`
+COUNTED = ("images", "pieces", "notes", "events", "characters")  # in a run's configuration
 EPOCHS, BATCH = 10, 128  # of models of pictures
 ART_PICTURES = 6000
 ART_SIZE = FOLDER_SIZE = 32
@@ -70,13 +70,13 @@ def _parser() -> argparse.ArgumentParser:
     train = command(commands, "train", _train, "train a model, or go on with the run found in --out")
     train.add_argument("model", choices=MODELS)
     train.add_argument("--data", required=True, help="mnist, art or art:FAMILY,.. (drawn here), a folder, an .npz; "
-                       "music: jsb, tunes, a folder of MIDI files, an .abc; char: a text file")
+                       "music, chords: jsb, a folder of MIDI files; music, melody: tunes, an .abc; char: a text file")
     train.add_argument("--out", required=True, metavar="RUN", help="the run's folder")
+    defaults = "({}; char {char}, music {music}, chords {chords}, melody {melody})"
     train.add_argument("--epochs", type=count, help="in all, those of a continued run included "
-                       "({}; music {music}, melody {melody}, char {char})".format(EPOCHS, **cli_music.EPOCHS))
-    train.add_argument("--batch", type=count, help="examples a step ({}; char {char}, melody {melody}, music {music})"
-                       .format(BATCH, **cli_music.BATCH))
-    train.add_argument("--lr", type=rate, help="learning rate (0.001; gan and dcgan 0.0002; char, melody 0.002)")
+                       + defaults.format(EPOCHS, **cli_music.EPOCHS))
+    train.add_argument("--batch", type=count, help="examples a step " + defaults.format(BATCH, **cli_music.BATCH))
+    train.add_argument("--lr", type=rate, help="learning rate (0.001; gan, dcgan 0.0002; char, chords, melody 0.002)")
     train.add_argument("--latent", type=count, help="dimensions of z (20; gan and dcgan 100)")
     train.add_argument("--hidden", type=widths, help="widths of dense layers, such as 512,256 (400; gan 1024,1024), "
                        "or of recurrent ones (128; music 100)")
@@ -346,7 +346,7 @@ def _info(arguments: Any) -> None:
     model = dict(config["model"])
     print(f"model       {model.pop('name')}, {sum(p.size for p in trainer.module.parameters()):,} parameters")
     print("settings    " + ", ".join(f"{name} {value}" for name, value in model.items()))
-    count = next(f"{config[key]:,} {name}" for key, name in COUNTED.items() if key in config)
+    count = next(f"{config[name]:,} {name.replace('image', 'picture')}" for name in COUNTED if name in config)
     print(f"data        {found.meta['source']['data']}, {count}, batch {config['batch']}")
     print(f"trained     {batches['epoch']} epochs and {batches['cursor']} steps")
     print(f"checkpoint  {found.path}")

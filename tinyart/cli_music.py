@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
     from tinyart.models import Trainers
 
-MODELS = ("char", "music", "melody")
+MODELS = ("char", "music", "chords", "melody")
 CELLS = ("tanh", "relu", "lstm", "gru")
-EPOCHS = {"char": 12, "music": 100, "melody": 60}
-BATCH = {"char": 50, "music": 8, "melody": 16}
-STEPS = {"char": 50, "melody": 32}
+EPOCHS = {"char": 12, "music": 100, "chords": 40, "melody": 60}
+BATCH = {"char": 50, "music": 8, "chords": 16, "melody": 16}
+STEPS = {"char": 50, "chords": 64, "melody": 32}
 STEPS_PER_BEAT = 4  # of MIDI files: sixteenth notes
 LONGEST = 256  # steps of a piece; longer ones are cut
 JSB_TEMPO = 80.0  # beats a minute
@@ -30,10 +30,10 @@ ENDINGS = (".mid", ".midi", ".wav", ".png")
 
 def add_train_arguments(train: Any) -> None:
     """What `tinyart train` takes for these models only."""
-    train.add_argument("--cell", choices=CELLS, help="of recurrent networks (char, melody: lstm; music: gru)")
-    train.add_argument("--layers", type=count, help="of recurrent networks (char, melody: 2; music: 1)")
-    train.add_argument("--steps", type=count, help="char, melody: symbols that a gradient goes back (50; 32)")
-    train.add_argument("--steps-per-beat", type=count, help=f"music: of MIDI files ({STEPS_PER_BEAT})")
+    train.add_argument("--cell", choices=CELLS, help="of recurrent networks (lstm; music: gru)")
+    train.add_argument("--layers", type=count, help="of recurrent networks (2; music: 1)")
+    train.add_argument("--steps", type=count, help="symbols that a gradient goes back (char 50, chords 64, melody 32)")
+    train.add_argument("--steps-per-beat", type=count, help=f"music, chords: of MIDI files ({STEPS_PER_BEAT})")
 
 
 def add_commands(commands: Any) -> None:
@@ -89,8 +89,10 @@ def train(arguments: Any, given: dict[str, Any]) -> "Trainers":
     if len(given.get("hidden", [0])) > 1:
         raise ArgumentError("tinyart", "--hidden", "one width, that of each layer", f"{given['hidden']}")
     batch = arguments.batch or BATCH[model]
-    found = _music(data, arguments.steps_per_beat, batch) if model == "music" else _text(
-        model, data, batch, arguments.steps or STEPS[model])
+    if model == "music":
+        found = _music(data, arguments.steps_per_beat, batch)
+    else:
+        found = _text(model, data, arguments.steps_per_beat, batch, arguments.steps or STEPS[model])
     if model == "music" and arguments.steps is not None:
         raise ArgumentError("tinyart", "--steps", "none: music learns from whole pieces", f"{arguments.steps}")
     given = {**given, **({"hidden": given["hidden"][0]} if "hidden" in given else {}), **found.settings}
@@ -136,22 +138,39 @@ def rolls(data: str, steps_per_beat: int | None = None, split: Any = "train") ->
                         fix="see that it exists")
 
 
-def _text(model: str, data: str, batch: int, steps: int) -> _Sequences:
+def _text(model: str, data: str, steps_per_beat: int | None, batch: int, steps: int) -> _Sequences:
+    """What is learnt symbol by symbol: characters, notes of chords, events of melodies."""
     import numpy as np
 
     from tinyart.data import encode, read_text, symbols
     from tinyart.models.char_rnn import stretches
 
+    settings: dict[str, Any]
     if model == "char":
         text = read_text(data)
-        settings: dict[str, Any] = {"symbols": symbols(text)}
-        codes, what = encode(text, settings["symbols"]), "characters"
+        settings, what = {"symbols": symbols(text)}, "characters"
+        codes = encode(text, settings["symbols"])
+    elif model == "chords":
+        pieces, steps_per_beat, tempo = rolls(data, steps_per_beat)
+        settings, what = {"steps_per_beat": steps_per_beat, "tempo": tempo}, "notes"
+        codes = chord_codes(pieces)
     else:
-        found, tempo = melodies(data)
-        known = sorted(set(found))
-        settings = {"events": known, "tempo": tempo}
-        codes, what = np.array([known.index(event) for event in found]), "events"
+        events, tempo = melodies(data)
+        known = sorted(set(events))
+        settings, what = {"events": known, "tempo": tempo}, "events"
+        codes = np.array([known.index(event) for event in events])
+    if model != "chords" and steps_per_beat is not None:
+        raise ArgumentError("tinyart", "--steps-per-beat", "none: it is for piano rolls", f"{steps_per_beat}")
     return _Sequences(stretches(codes, batch, steps), {**settings, "batch": batch}, len(codes), what, batch * steps)
+
+
+def chord_codes(pieces: "list[ndarray]") -> "ndarray":
+    """All pieces as the symbols of a `ChordComposer`, one after another."""
+    from tinyart.data import encode
+    from tinyart.models import ChordComposer
+
+    text = "".join(ChordComposer.words(piece) + ChordComposer.END for piece in pieces)
+    return encode(text, ChordComposer.SYMBOLS)
 
 
 def melodies(data: str) -> tuple[list[str], float]:
@@ -172,7 +191,7 @@ def melodies(data: str) -> tuple[list[str], float]:
 
 
 def evaluate(trainer: Any, model: str, data: str) -> None:
-    """Print the nats a step, or a character, of music or text that the model may not have seen."""
+    """Print the nats a step, or a symbol, of music or text that the model may not have seen."""
     from tinyart.models.char_rnn import stretches
     from tinyart.models.polyphony import frequency_nats, note_frequencies, padded
 
@@ -187,13 +206,18 @@ def evaluate(trainer: Any, model: str, data: str) -> None:
         return
     from tinyart.data import encode, read_text
 
-    if model == "char":
+    each, per = 1.0, "symbol"
+    if model == "chords":
+        pieces = rolls(data, trainer.steps_per_beat, "test")[0]
+        codes = chord_codes(pieces)
+        each, per = len(codes) / sum(map(len, pieces)), "step"
+    elif model == "char":
         codes = encode(read_text(data), trainer.module.symbols)
     else:
         codes = encode(trainer.symbols_of(melodies(data)[0]), trainer.module.symbols)
     batch, steps = (1, min(50, len(codes) - 1)) if len(codes) <= 2500 else (50, 50)
-    print(f"{len(codes):,} {'characters' if model == 'char' else 'events'} of {data}")
-    print(f"{trainer.evaluate(*stretches(codes, batch, steps), batch):.3f} nats each")
+    print(f"{len(codes):,} symbols of {data}")
+    print(f"{each * trainer.evaluate(*stretches(codes, batch, steps), batch):.3f} nats a {per}")
 
 
 def _compose(arguments: Any) -> None:

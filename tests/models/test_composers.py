@@ -1,13 +1,17 @@
 """Trainers that write music and text: what they make of what the model draws."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from tinyart.data import parse_abc, read_midi, tune_events, tunes
 from tinyart.errors import ArgumentError
-from tinyart.models import CharWriter, Composer, MelodyComposer, build, settings_of
+from tinyart.models import CharWriter, ChordComposer, Composer, MelodyComposer, build, settings_of
 from tinyart.random import Generator
 
 pytest.importorskip("mido")
@@ -73,18 +77,59 @@ def test_what_a_composer_writes_is_its_prime_and_its_models_steps() -> None:
     assert composer.compose(2, generator=Generator(0)).steps == 16
 
 
+@given(arrays(np.uint8, st.tuples(st.integers(0, 12), st.just(88)), elements=st.sampled_from([0, 0, 0, 1])))
+def test_words_of_chords_and_back(roll: np.ndarray) -> None:
+    words = ChordComposer.words(roll)
+    assert np.array_equal(ChordComposer.roll(words + ChordComposer.END), roll)
+    assert len(words) == roll.sum() + len(roll)
+    keys = [ChordComposer.SYMBOLS.index(symbol) for symbol in words]
+    assert all(a > b for a, b in pairwise(keys) if 88 not in (a, b))  # from the highest down
+
+
+def test_what_a_model_writes_of_chords_is_a_roll() -> None:
+    keys, step, end = ChordComposer.SYMBOLS, ChordComposer.STEP, ChordComposer.END
+    written = keys[3] + keys[9] + keys[3] + step + step + keys[87] + step + keys[5] + end + keys[4] + step
+    assert np.argwhere(ChordComposer.roll(written)).tolist() == [[0, 3], [0, 9], [2, 87]]
+    assert len(ChordComposer.roll(written)) == 3
+
+
+@pytest.mark.parametrize(("written", "steps"), [
+    (["kskkks"] * 9, 8), (["kks" * 40], 8), (["ks", "kskke", "ks"], 2), (["kkkkk"] * 99, 0), (["e"], 0),
+])  # fmt: skip
+def test_chords_are_drawn_until_there_are_enough_or_the_piece_ends(written: list[str], steps: int,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    composer = ChordComposer(hidden=3, layers=1, batch=2)
+    signs = {"k": composer.SYMBOLS[40], "s": composer.STEP, "e": composer.END}
+    primes, drawn = [], iter(written)
+
+    def sample(model: object, prime: str, n: int, **_: object) -> str:
+        primes.append(prime)
+        return "".join(signs[sign] for sign in next(drawn))
+
+    monkeypatch.setattr(type(composer.module), "sample", sample)
+    prime = np.zeros((1, 88), np.uint8)
+    score = composer.compose(2, prime=prime, generator=Generator(0))
+    assert score.steps == 1 + steps
+    assert len(primes) <= 8
+    assert primes[0] == composer.END + composer.STEP
+    assert all(after.startswith(before) for before, after in pairwise(primes))
+
+
 def test_samples_are_files_named_by_the_stem(tmp_path: Path) -> None:
     Composer(hidden=3).write_sample(tmp_path / "m", Generator(0))
+    ChordComposer(hidden=3, layers=1).write_sample(tmp_path / "k", Generator(0))
     MelodyComposer(events=EVENTS, hidden=3, layers=1).write_sample(tmp_path / "t", Generator(0))
     CharWriter(symbols="ab\n", hidden=3, layers=1).write_sample(tmp_path / "c", Generator(0))
     CharWriter(symbols="äb", hidden=3, layers=1).write_sample(tmp_path / "d", Generator(0))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.txt", "d.txt", "m.mid", "m.png", "t.mid", "t.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "c.txt", "d.txt", "k.mid", "k.png", "m.mid", "m.png", "t.mid", "t.png"]
     assert read_midi(tmp_path / "m.mid", steps_per_beat=1).steps == 64
     assert len((tmp_path / "d.txt").read_text(encoding="utf-8")) == 500
 
 
 @pytest.mark.parametrize(("name", "given"), [
     ("music", {"hidden": 5, "steps_per_beat": 4, "tempo": 77.5, "cell": "lstm"}),
+    ("chords", {"hidden": 5, "layers": 1, "batch": 3, "steps_per_beat": 2}),
     ("melody", {"events": EVENTS, "hidden": 5, "layers": 1, "batch": 3}),
     ("char", {"symbols": "abc", "hidden": 5, "layers": 2, "batch": 2, "cell": "gru"}),
 ])  # fmt: skip

@@ -8,7 +8,7 @@ from tinyart.errors import ArgumentError, FormatError
 from tinyart.models.autoencoder import Autoencoder, AutoencoderTrainer
 from tinyart.models.char_rnn import CharModel, CharTrainer
 from tinyart.models.classifier import ClassifierTrainer
-from tinyart.models.composers import CharWriter, Composer, MelodyComposer
+from tinyart.models.composers import CharWriter, ChordComposer, Composer, MelodyComposer
 from tinyart.models.dcgan import DCGANTrainer, dcgan
 from tinyart.models.gan import GAN, GANTrainer, mlp_gan
 from tinyart.models.latent import slerp, walk
@@ -17,10 +17,11 @@ from tinyart.models.rnn import RecurrentNetwork
 from tinyart.models.vae import VAE, VAETrainer
 
 Trainers = (VAETrainer | AutoencoderTrainer | GANTrainer | DCGANTrainer | ClassifierTrainer | CharWriter | Composer |
-            MelodyComposer)
+            ChordComposer | MelodyComposer)
 TRAINERS: dict[str, type[Trainers]] = {"vae": VAETrainer, "autoencoder": AutoencoderTrainer, "gan": GANTrainer,
                                        "dcgan": DCGANTrainer, "classifier": ClassifierTrainer, "char": CharWriter,
-                                       "music": Composer, "melody": MelodyComposer}  # fmt: skip
+                                       "music": Composer, "chords": ChordComposer,
+                                       "melody": MelodyComposer}  # fmt: skip
 
 
 def settings_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:

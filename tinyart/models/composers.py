@@ -1,6 +1,8 @@
 """Models of music and text as `train.Run` trains them, and what they write.
 
     `Composer`         a `MusicTrainer` on piano rolls: several voices, the chorales or a folder of MIDI files
+    `ChordComposer`    a `CharTrainer` to which a chord is a word: its notes are drawn one after another, each knowing
+                       those above it, where a `Composer` draws all of a step independently
     `MelodyComposer`   a `CharTrainer` whose characters are the events of melodies (`data.events`)
     `CharWriter`       a `CharTrainer` on text
 """
@@ -15,7 +17,7 @@ from tinyart.data.abc_notation import Tune
 from tinyart.data.events import BAR, END, events_tune, tune_events
 from tinyart.data.files import replacing
 from tinyart.data.midi import write_midi
-from tinyart.data.score import Score, roll_score, score_picture
+from tinyart.data.score import KEYS, Score, roll_score, score_picture
 from tinyart.data.sheet import save_image
 from tinyart.errors import ArgumentError
 from tinyart.models.char_rnn import CharTrainer
@@ -27,6 +29,7 @@ Array = np.ndarray[Any, Any]
 BEATS = 4  # quarter notes in a bar of a `Composer`, whose rolls know no metre
 SAMPLE_BARS, SAMPLE_CHARACTERS = 16, 500  # of what is written after an epoch
 EVENTS = 24  # of a bar, at most, on average: eight notes of two events each are seventeen with the bar line
+ATTEMPTS = 8  # at enough symbols for four notes a step
 STEPS_PER_BEAT = 12  # of melodies: sixteenths, and triplets of eighths
 _FIRST_SYMBOL, _SYMBOLS = 0xE000, 6400  # Unicode's private use area: a character stands for an event
 
@@ -49,6 +52,54 @@ class Composer(MusicTrainer):
 
     def write_sample(self, stem: Path, generator: Generator) -> None:
         """16 bars, as MIDI and as a picture."""
+        _write(stem, self.compose(SAMPLE_BARS, generator=generator))
+
+
+class ChordComposer(CharTrainer):
+    """A `CharTrainer` on piano rolls: a step is its keys from the highest to the lowest, and STEP; END ends a piece.
+
+    By the chain rule its nats a step, Σ of those of a step's symbols, compare with those of a `MusicTrainer`.
+    """
+
+    SYMBOLS = "".join(chr(_FIRST_SYMBOL + i) for i in range(KEYS + 2))
+    STEP, END = SYMBOLS[KEYS], SYMBOLS[KEYS + 1]
+
+    def __init__(self, *, hidden: int = 128, layers: int = 2, cell: str = "lstm", dropout: float = 0.0, batch: int = 16,
+                 lr: float = 2e-3, steps_per_beat: int = 1, tempo: float = 90.0, seed: int = 0) -> None:
+        super().__init__(symbols=self.SYMBOLS, hidden=hidden, layers=layers, cell=cell, dropout=dropout, batch=batch,
+                         lr=lr, seed=seed)
+        self.steps_per_beat, self.tempo = steps_per_beat, tempo
+
+    @classmethod
+    def words(cls, roll: Array) -> str:
+        """The symbols of a roll (T, 88), without END."""
+        return "".join("".join(cls.SYMBOLS[key] for key in np.flatnonzero(row)[::-1]) + cls.STEP for row in roll)
+
+    @classmethod
+    def roll(cls, symbols: str) -> Array:
+        """The roll of the whole steps that symbols describe, up to the first END: uint8 (T, 88). Order is no matter."""
+        steps = symbols.partition(cls.END)[0].split(cls.STEP)[:-1]
+        roll = np.zeros((len(steps), KEYS), np.uint8)
+        for row, step in zip(roll, steps, strict=True):
+            row[[cls.SYMBOLS.index(symbol) for symbol in step]] = 1
+        return roll
+
+    def compose(self, bars: int, *, prime: Array | None = None, temperature: float = 1.0, top_k: int | None = None,
+                top_p: float | None = None, generator: Generator) -> Score:
+        """`bars` bars of four beats that go on from `prime`, a roll (T, 88); fewer where the piece ends before."""
+        begun = self.words(prime) if prime is not None else ""
+        steps, written = bars * BEATS * self.steps_per_beat, ""
+        for _ in range(ATTEMPTS):  # no more: a model may never come to the end of a step
+            if (missing := steps - written.count(self.STEP)) <= 0 or self.END in written:
+                break
+            written += self.module.sample(self.END + begun + written, 5 * missing, temperature=temperature, top_k=top_k,
+                                          top_p=top_p, generator=generator)
+        new = self.roll(written)[:steps]
+        roll = new if prime is None else np.concatenate([prime, new])
+        return roll_score(roll, steps_per_beat=self.steps_per_beat, tempo=self.tempo)
+
+    def write_sample(self, stem: Path, generator: Generator) -> None:
+        """At most 16 bars, as MIDI and as a picture."""
         _write(stem, self.compose(SAMPLE_BARS, generator=generator))
 
 
