@@ -117,12 +117,18 @@ class Picture:
 
 def picture(name: str, image: Any) -> Picture:
     """Save one image (H, W), (H, W, 1) or (H, W, 3), uint8 or floats in [0, 1], as NAME.png, and print its path."""
-    path = _now().folder / f"{name}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = picture_folder() / f"{name}.png"
     save_image(path, image)
     _now().pictures.append(path)
     print(f"picture: {path}")
     return Picture(path)
+
+
+def picture_folder() -> Path:
+    """Where this lesson's pictures lie, for files of other kinds."""
+    folder = _now().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def show_source(*objects: Any) -> None:
