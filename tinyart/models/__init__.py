@@ -14,6 +14,8 @@ from tinyart.models.gan import GAN, GANTrainer, mlp_gan
 from tinyart.models.latent import slerp, walk
 from tinyart.models.polyphony import MusicTrainer, PolyphonicModel
 from tinyart.models.rnn import RecurrentNetwork
+from tinyart.models.seq2seq import TranslatorTrainer
+from tinyart.models.tagger import TaggerTrainer
 from tinyart.models.vae import VAE, VAETrainer
 
 Trainers = (VAETrainer | AutoencoderTrainer | GANTrainer | DCGANTrainer | ClassifierTrainer | CharWriter | Composer |
