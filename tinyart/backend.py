@@ -15,7 +15,7 @@ import numpy as np
 from tinyart.errors import ArgumentError, DeviceError, DtypeError, OutOfMemory, ShapeError, TinyartError
 
 Array = Any  # numpy.ndarray or cupy.ndarray
-DTYPES = frozenset(np.dtype(name) for name in ("float32", "float64", "int32", "int64", "uint8", "bool"))
+DTYPES = tuple(np.dtype(name) for name in ("float32", "float64", "int32", "int64", "uint8", "bool"))
 _SCALARS = (int, float, bool)
 
 Unary = Callable[[Array], Array]

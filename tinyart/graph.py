@@ -93,15 +93,16 @@ def apply(op: Any, *inputs: Any, **settings: Any) -> Any:
     variables: list[Any] = []
     arrays: list[Any] = []
     edges: list[Any] = []
-    dtype, recording = None, _mode.recording
+    dtype, recording, tracked = None, _mode.recording, 0  # tracked: bit i for an argument i that has a gradient
     for position, x in enumerate(inputs):
         if not isinstance(x, Variable) and type(x) not in _NUMBERS:
             x = _constant(x)
         variables.append(x)
         which, edge = 0 if op.variadic else position, None
-        if isinstance(x, Variable):
+        if type(x) not in _NUMBERS:
             if recording and x.node is not None and op.rules[which] is not None:
                 edge = (x.node, x.slot)
+                tracked |= 1 << which
             x = x.array
             if dtype is not x.dtype and not op.free[which]:
                 if dtype is not None and x.dtype != dtype:
@@ -120,16 +121,20 @@ def apply(op: Any, *inputs: Any, **settings: Any) -> Any:
         made = kernel(*arrays, **settings)
     except (ValueError, IndexError, MemoryError) as error:
         raise explained(error, op.name, arrays) from error
-    results = [as_array(r) for r in (made if isinstance(made, tuple | list) else (made,))]
+    single = type(made) is not tuple and type(made) is not list  # mostly, and without loops 1 µs faster
+    results = [as_array(made)] if single else [as_array(r) for r in made]
     if _mode.anomaly:
         _refuse_nan(op.name, "result", results, users_line())
     count = op.outputs or len(results)
-    node = Node(op, edges, results[:count]) if any(edges) else None
-    out = [Variable.result(r, node if slot < count else None, slot,
-                           variables[0].version if op.view and r.base is not None else None)
-           for slot, r in enumerate(results)]
+    node = Node(op, edges, results[:count]) if tracked else None
+    base = variables[0].version if op.view else None
+    if single:
+        out = [Variable.result(results[0], node, 0, base if results[0].base is not None else None)]
+    else:
+        out = [Variable.result(r, node if slot < count else None, slot, base if r.base is not None else None)
+               for slot, r in enumerate(results)]
     if node is not None:
-        node.saved = op.save(edges, variables, out, settings)
+        node.saved = op.save(tracked, variables, out, settings)
     return out[0] if op.outputs == op.returned == 1 else tuple(out[:max(count, op.returned)])
 
 

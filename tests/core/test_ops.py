@@ -598,7 +598,7 @@ def test_pytorch_agrees_at_order_2(name: str, rng: np.random.Generator) -> None:
 
 
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "leaky_relu": {"slope": 0.01}, "elu": {"alpha": 1.0},
+    "leaky_relu": {"slope": 0.01}, "elu": {"alpha": 1.0}, "dense": {"activation": "none", "slope": 0.01},
     "conv2d": {"bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1},
     "conv1d": {"bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1},
     "conv_transpose2d": {"bias": None, "stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1},

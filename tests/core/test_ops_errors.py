@@ -53,6 +53,10 @@ ERRORS: dict[type[Exception], dict[str, Callable[[], Any]]] = {
         "got (2, 3) and ().": lambda: ta.matmul(F, np.float64(1.0)),
         "matmul: a, b: expected shapes (.., M, K) and (.., K, N), "
         "got () and (2, 3).": lambda: ta.matmul(np.float64(1.0), F),
+        "dense: x, w, b: expected shapes (.., I), (I, O) and (O,), "
+        "got (2, 3), (3, 2), (3,).": lambda: ta.dense(F, F.T, V),
+        "dense: x, w, b: expected shapes (.., I), (I, O) and (O,), "
+        "got (2, 3), (2, 3), (3,).": lambda: ta.dense(F, F, V),
         "conv2d: x, w: expected x of shape (N, H, W, C) and w of four lengths, the first two at least 1, got (4, 4, "
         "2) and (3, 3, 2, 4).": lambda: ta.conv2d(I[0], W),
         "conv2d: x, w: expected x of shape (N, H, W, C) and w of four lengths, the first two at least 1, got (1, 4, "
@@ -110,6 +114,10 @@ ERRORS: dict[type[Exception], dict[str, Callable[[], Any]]] = {
         "got 0 to 3.": lambda: ta.cross_entropy(F, np.array([0, 3])),
     },
     ArgumentError: {
+        "dense: activation, slope: expected one of none, relu, leaky_relu, sigmoid, tanh, and 0 or more, got 'gelu', "
+        "0.01. Fix: the activation as an operation of its own.": lambda: ta.dense(F, F.T, V[:2], activation="gelu"),
+        "dense: activation, slope: expected one of none, relu, leaky_relu, sigmoid, tanh, and 0 or more, got 'none', "
+        "-1. Fix: the activation as an operation of its own.": lambda: ta.dense(F, F.T, V[:2], slope=-1),
         "clip: low, high: expected low <= high, at most one of them None, got 1, 0.": lambda: ta.clip(F, 1, 0),
         "clip: low, high: expected low <= high, at most one of them None, got None, None.": lambda: ta.clip(F),
         "clip: low, high: expected low <= high, at most one of them None, got nan, 1.": lambda: ta.clip(F, nan, 1),

@@ -34,7 +34,7 @@ class Op:
         self.free = [a in free.split() for a in self.arguments]  # indices and masks have a dtype of their own
         self.rules = [rules.pop(a, None) for a in self.arguments]
         self.names = [list(signature(rule).parameters)[1:] if rule else [] for rule in self.rules]
-        self.places = _Places(self)
+        self.plans: dict[int, list[tuple[str, str, int, str]]] = {}  # of what to save, made when it is first needed
         assert not rules, f"{name}: a rule for {sorted(rules)}, which is no argument"
 
     def __call__(self, *inputs: Any) -> "Tensor":
@@ -45,28 +45,41 @@ class Op:
         """An operation in the body of `tensor.Tensor` is a method, as a function would be."""
         return self if tensor is None else MethodType(self, tensor)
 
-    def to_save(self, edges: Sequence[Any]) -> Iterable[str]:
-        if self.variadic:
-            return [name for name in self.names[0] if name != "position"]
-        return [name for edge, names in zip(edges, self.names, strict=True) if edge for name in names]
+    def to_save(self, tracked: int) -> Iterable[str]:
+        """The names that rules want for the arguments whose bits are set."""
+        names = dict.fromkeys(n for i, wanted in enumerate(self.names) if tracked >> i & 1 for n in wanted)
+        return [name for name in names if not (self.variadic and name == "position")]
 
-    def save(self, edges: Sequence[Any], inputs: Sequence[Any], results: Sequence[Any], settings: Any) -> Any:
+    def save(self, tracked: int, inputs: Sequence[Any], results: Sequence[Any], settings: Any) -> Any:
         """Name -> (value, version now). Arguments are saved as tensors: a second derivative goes on through them."""
+        plan = self.plans.get(tracked)
+        if plan is None:
+            plan = self.plans[tracked] = [(name, *self.place(name)) for name in self.to_save(tracked)]
         saved: dict[str, Any] = {}
-        for name in self.to_save(edges):
-            kind, index, attribute = self.places[name]
+        for name, kind, index, attribute in plan:
             if kind == "argument":
                 value = inputs[index]
             elif kind == "result":  # not the result itself: that holds the node
                 value = Variable.result(results[index].array, version=results[index].version)
             elif kind == "attribute":
                 value = getattr(inputs[index].array, attribute)
-            elif name == "shapes":
+            elif kind == "shapes":
                 value = [x.array.shape for x in inputs]
             else:
-                value = settings if name == "settings" else settings[name]
+                value = settings if kind == "settings" else settings[name]
             saved[name] = (value, value.version[0] if isinstance(value, Variable) else 0)
         return saved
+
+    def place(self, name: str) -> tuple[str, int, str]:
+        """Where a saved name's value comes from: (kind, index, attribute)."""
+        argument, _, attribute = name.rpartition("_")  # "x_shape", "x_dtype"
+        if name in self.arguments:
+            return "argument", self.arguments.index(name), ""
+        if name in self.results:
+            return "result", self.results.index(name), ""
+        if argument in self.arguments:
+            return "attribute", self.arguments.index(argument), attribute
+        return name if name in ("shapes", "settings") else "setting", 0, ""
 
     def restore(self, node: Node) -> dict[str, Any]:
         """The saved values by name, each proved unchanged; results are tied to their node again."""
@@ -96,25 +109,6 @@ class Op:
         return gradients
 
 
-class _Places(dict[str, tuple[str, int, str]]):
-    """Where a saved name's value comes from, worked out when it is first asked for: (kind, index, attribute)."""
-
-    def __init__(self, op: Op):
-        self.op = op
-
-    def __missing__(self, name: str) -> tuple[str, int, str]:
-        argument, _, attribute = name.rpartition("_")  # "x_shape", "x_dtype"
-        if name in self.op.arguments:
-            self[name] = ("argument", self.op.arguments.index(name), "")
-        elif name in self.op.results:
-            self[name] = ("result", self.op.results.index(name), "")
-        elif argument in self.op.arguments:
-            self[name] = ("attribute", self.op.arguments.index(argument), attribute)
-        else:
-            self[name] = ("setting", 0, "")
-        return self[name]
-
-
 class Fused(Op):
     """An operation with one kernel forward, one backward, and a `definition` of it in plain operations.
 
@@ -127,11 +121,9 @@ class Fused(Op):
         super().__init__(name, arguments, **how)
         self.definition, self.backward = definition, backward.split()
         self.rules = [None if free else definition for free in self.free]
-        self.saved = dict.fromkeys([*self.arguments, *backward.split(), "settings"])
-        self.saved.pop("wanted", None)
 
-    def to_save(self, edges: Sequence[Any]) -> Iterable[str]:
-        return self.saved
+    def to_save(self, tracked: int) -> Iterable[str]:
+        return dict.fromkeys([*self.arguments, *(name for name in self.backward if name != "wanted"), "settings"])
 
     def pullback(self, node: Node, g: Any, wanted: list[bool], create_graph: bool) -> list[Any]:
         values, gs = self.restore(node) | {"wanted": wanted}, [g] if self.outputs == 1 else g
