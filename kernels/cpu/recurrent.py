@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
 from ..reference import recurrent as reference
@@ -96,9 +97,9 @@ def gru_backward(g: Array, x: Array, W: Array, R: Array, h0: Array, y: Array, ga
 
 
 def _fits(*arrays: Array) -> bool:
-    """float32, something in each, and steps enough; the first or second is (T, N, ..)."""
+    """float32, something in each, steps enough, and compiled: the tile is no Python."""
     steps = next(a.shape[0] for a in arrays if a.ndim == 3)
-    return steps >= _STEPS and all(a.dtype == np.float32 and a.size for a in arrays)
+    return steps >= _STEPS and all(a.dtype == np.float32 and a.size for a in arrays) and not DISABLE_JIT
 
 
 def _plain(*arrays: Array) -> list[Array]:
