@@ -11,7 +11,7 @@ if not _os.path.isdir(_os.path.join(_os.path.dirname(__file__), "kernels")):
     __path__.append(_os.path.dirname(_os.path.dirname(_os.path.abspath(__file__))))
 
 from tinyart import nn, ops, optim, random
-from tinyart.backend import get_num_threads, set_num_threads
+from tinyart.backend import get_num_threads, set_matmul_precision, set_num_threads
 from tinyart.graph import detect_anomaly, grad, no_grad
 from tinyart.io import load, save
 from tinyart.ops import *  # noqa: F403  (the operations, whose names are the table of contents of tinyart.ops)

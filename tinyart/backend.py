@@ -273,6 +273,19 @@ def describe(x: Any) -> str:
     return f"{tuple(x.shape)} {x.dtype} on {device_of(x)}" if hasattr(x, "shape") else repr(x)
 
 
+def set_matmul_precision(precision: str) -> None:
+    """How float32 matrices and images are multiplied on a GPU: "float32", the default, or "tf32".
+
+    TF32 rounds each factor to 10 bits of fraction, adds up in float32, and uses the tensor cores of compute capability
+    8.0 and higher. On the CPU nothing changes. What a `Replay` has recorded keeps the precision of its recording.
+
+    Errors: `ArgumentError` for another name.
+    """
+    if precision not in ("float32", "tf32"):
+        raise ArgumentError("set_matmul_precision", "precision", "'float32' or 'tf32'", repr(precision))
+    import_module("tinyart.kernels.cuda.precision").tf32 = precision == "tf32"
+
+
 def set_num_threads(n: int) -> None:
     """Let n threads, the caller's among them, work on each CPU kernel and on each of NumPy's matrix products.
 

@@ -10,7 +10,7 @@ import tinyart as ta
 from tests.cuda import double
 from tinyart import nn, ops
 from tinyart.backend import device_of, to_device
-from tinyart.errors import DeviceError, OutOfMemory
+from tinyart.errors import ArgumentError, DeviceError, OutOfMemory
 
 
 def test_the_double_has_cupys_functions_and_methods() -> None:
@@ -93,6 +93,19 @@ def test_no_room_is_a_sentence_with_the_sizes(cupy: ModuleType, monkeypatch: pyt
         "4,000 bytes (allocated so far: 1,000 bytes).. Fix: a smaller batch, or fewer tensors kept.")
     monkeypatch.undo()
     assert ops.sigmoid(x).shape == (10, 10)  # and the process goes on
+
+
+def test_the_precision_of_products_is_the_users_choice(cupy: ModuleType) -> None:
+    x = ta.tensor(np.full((1, 1, 1, 1), 1 + 2.0**-12, np.float32), device="cuda")
+    w = ta.tensor(np.ones((1, 1, 1, 1), np.float32), device="cuda")
+    assert ops.conv2d(x, w).item() == 1 + 2.0**-12
+    ta.set_matmul_precision("tf32")
+    try:
+        assert ops.conv2d(x, w).item() == 1
+    finally:
+        ta.set_matmul_precision("float32")
+    with pytest.raises(ArgumentError, match="expected 'float32' or 'tf32', got 'bf16'"):
+        ta.set_matmul_precision("bf16")
 
 
 # ---- training steps: nothing goes to the host
