@@ -3,6 +3,7 @@
     python -m benchmarks                        all rows, which takes an hour
     python -m benchmarks --resume --minutes 9   those that are not measured yet, in pieces
     python -m benchmarks --rows step/vae --quick
+    python -m benchmarks --device cuda          on an NVIDIA GPU: training steps, convolutions and operations
     python -m benchmarks --readme               the README's table from the results
 
 Writes each row, when it is measured, into benchmarks/results/suite.json, prints the table and draws suite.png. On a
@@ -17,15 +18,21 @@ import os
 import platform
 import re
 import time
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from benchmarks import measure as measuring
 from benchmarks.chart import chart
 from benchmarks.measure import measure
 from benchmarks.report import OURS, table, with_table
 from benchmarks.rows import ROWS
+from tinyart.backend import cupy, to_device
 from tinyart.data.files import replacing
+from tinyart.errors import DeviceError
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -45,7 +52,8 @@ def machine() -> dict[str, Any]:
     flags = re.search(r"flags\s*: (.*)", Path("/proc/cpuinfo").read_text())
     wide = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_tile") if flags and name in flags[1].split()]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {"cpu": cpus[0] if cpus else platform.machine(), "cores": len(os.sched_getaffinity(0)),
+    card = {"gpu": cupy().cuda.runtime.getDeviceProperties(0)["name"].decode()} if measuring.DEVICE == "cuda" else {}
+    return card | {"cpu": cpus[0] if cpus else platform.machine(), "cores": len(os.sched_getaffinity(0)),
             "vectors": wide, "memory GiB": round(memory / 2**30, 1), "system": platform.system()}
 
 
@@ -70,6 +78,31 @@ def read(path: Path) -> dict[str, Any]:
     return kept
 
 
+CUDA_RESULTS = RESULTS.with_name("suite_cuda.json")
+CUDA_PEERS = {  # in place of the CPU's
+    "training": ["tinyart.eager", "torch", "torch.compile", "torch.compile.graphs", "jax"],
+    "convolution": ["torch"], "operation": ["torch", "jax"],
+}  # fmt: skip
+
+
+def measure_on_the_gpu(options: argparse.Namespace) -> None:
+    """The rows that a GPU has, for the contenders' processes: `BENCHMARK_DEVICE` tells them where."""
+    try:
+        to_device(np.zeros(1), "cuda")
+    except DeviceError as error:
+        raise SystemExit(str(error)) from error
+    os.environ["BENCHMARK_DEVICE"] = measuring.DEVICE = "cuda"
+    if options.tf32:
+        os.environ["BENCHMARK_TF32"] = "1"
+    if options.out == RESULTS:
+        options.out = CUDA_RESULTS.with_stem(CUDA_RESULTS.stem + "_tf32" * options.tf32)
+    for name, row in list(ROWS.items()):
+        if row.kind in CUDA_PEERS:
+            ROWS[name] = replace(row, peers=tuple(CUDA_PEERS[row.kind]))
+        else:
+            del ROWS[name]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -79,13 +112,16 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="three rounds")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
-    parser.add_argument("--device", choices=("cpu",), default="cpu")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--tf32", action="store_true", help="with --device cuda, all libraries by tensor cores")
     parser.add_argument("--resume", action="store_true", help="skip rows that were measured with this source")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no row after this time")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--readme", action="store_true", help="measure nothing, write the results into the README")
     parser.add_argument("--list", action="store_true", help="print the rows' names")
     options = parser.parse_args()
+    if options.device == "cuda":
+        measure_on_the_gpu(options)
     names = [name for name, row in ROWS.items()
              if re.search(options.rows, name) and (row.threads or 1) <= len(os.sched_getaffinity(0))]
     if options.readme:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contenders import Measured, Skip, Work, overhead
+from benchmarks.contenders import DEVICE, Measured, Skip, Work, overhead
 from benchmarks.rows import ROWS, Row
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +32,11 @@ WARM = 0.5  # seconds of steps before the first turn, at least two of them
 TURN = 0.25  # seconds of a turn, at least one step
 MACHINE = "machine"
 PATIENCE = 400  # seconds that a contender may take until its first turn, compilation included
-MODULES: dict[str, tuple[str, dict[str, Any]]] = {"torch.compile": ("torch", {"compiled": True})}  # others as named
+MODULES: dict[str, tuple[str, dict[str, Any]]] = {  # others as named
+    "torch.compile": ("torch", {"compiled": True}),
+    "torch.compile.graphs": ("torch", {"compiled": True, "mode": "max-autotune"}),  # CUDA graphs
+    "tinyart.eager": ("tinyart", {"replay": False}),
+}
 
 
 # ---- in a contender's process
@@ -63,7 +67,7 @@ def serve(contender: str, name: str) -> None:
 def prepare(contender: str, row: Row) -> tuple[Callable[[int], dict[str, Any]], dict[str, Any]]:
     """What takes a turn of some steps, and the first message: the answers, and the seconds of a step."""
     if contender == MACHINE:
-        rates = Rates(int(os.environ["OMP_NUM_THREADS"]))
+        rates = Rates(int(os.environ["OMP_NUM_THREADS"])) if DEVICE == "cpu" else CardRates()
         return lambda steps: {"rates": rates.measure()}, {"seconds": TURN}
     module, work = build(contender, row)
     if work.answer is None:
@@ -136,7 +140,8 @@ def environment(threads: int) -> dict[str, str]:
     names = ("OMP", "MKL", "OPENBLAS", "NUMBA", "NUMEXPR", "VECLIB_MAXIMUM")
     # Workers that compile would run beside another contender's turn.
     return os.environ | {f"{name}_NUM_THREADS": str(threads) for name in names} | {
-        "TORCHINDUCTOR_COMPILE_THREADS": "1", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        "TORCHINDUCTOR_COMPILE_THREADS": "1", "JAX_PLATFORMS": DEVICE, "TF_CPP_MIN_LOG_LEVEL": "3",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # each contender has its turn on one card
 
 
 class Contender:
@@ -189,6 +194,37 @@ class Rates:
         after = time.perf_counter(), time.process_time()
         return {clock: {"sgemm": 2 * len(self.a) ** 3 / (m - b), "stream": 12 * len(self.x) / (a - m)}
                 for clock, b, m, a in zip(CLOCKS, before, middle, after, strict=True)}
+
+
+class CardRates:
+    """The same of a GPU: cuBLAS's product in float32, and a copy on the device, 8 bytes an element."""
+
+    def __init__(self) -> None:
+        import cupy
+
+        self.cupy = cupy
+        self.a, self.b = (cupy.random.random((8192, 8192), cupy.float32) for _ in range(2))
+        self.x = cupy.ones(1 << 28, cupy.float32)  # 1 GiB: no cache holds it
+        self.y = cupy.empty_like(self.x)
+        self.measure()
+
+    def measure(self) -> dict[str, dict[str, float]]:
+        product = self._seconds(lambda: self.cupy.matmul(self.a, self.b))
+        copy = self._seconds(lambda: self.cupy.copyto(self.y, self.x))
+        rates = {"sgemm": 2 * len(self.a) ** 3 / product, "stream": 8 * self.x.size / copy}
+        return dict.fromkeys(CLOCKS, rates)
+
+    def _seconds(self, work: Callable[[], Any]) -> float:
+        """By the device's own clock: the shortest of five."""
+        event, taken = self.cupy.cuda.Event, []
+        for _ in range(5):
+            start, end = event(), event()
+            start.record()
+            work()
+            end.record()
+            end.synchronize()
+            taken.append(self.cupy.cuda.get_elapsed_time(start, end) / 1000)
+        return min(taken)
 
 
 def measure(row: Row, contenders: list[str], threads: int, rounds: int, log: Callable[[str], None]) -> dict[str, Any]:

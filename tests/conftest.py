@@ -98,7 +98,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "data_dir" in getattr(item, "fixturenames", ()):
             item.add_marker("data")
-        if item.get_closest_marker("gpu") and config.getoption("--device") == "cpu":
+        if item.get_closest_marker("gpu") and config.getoption("--device") != "cuda":
             item.add_marker(pytest.mark.skip(reason="needs a GPU: run with --device cuda"))
 
 

@@ -18,4 +18,4 @@ def test_code_runs(block: int, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_there_is_code() -> None:
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4

@@ -283,7 +283,8 @@ def set_matmul_precision(precision: str) -> None:
     """
     if precision not in ("float32", "tf32"):
         raise ArgumentError("set_matmul_precision", "precision", "'float32' or 'tf32'", repr(precision))
-    import_module("tinyart.kernels.cuda.precision").tf32 = precision == "tf32"
+    setting: Any = import_module("tinyart.kernels.cuda.precision")
+    setting.tf32 = precision == "tf32"
 
 
 def set_num_threads(n: int) -> None:

@@ -1,7 +1,11 @@
 """How each library does the rows: a module has a function for each kind of row that it can do, and `wait`."""
 
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+DEVICE = os.environ.get("BENCHMARK_DEVICE", "cpu")  # or "cuda"
+TF32 = DEVICE == "cuda" and "BENCHMARK_TF32" in os.environ
 
 
 class Work(NamedTuple):

@@ -1,4 +1,4 @@
-"""The rows in tinyart, as its README and models use it."""
+"""The rows in tinyart, as its README and models use it; training steps on a GPU by `Replay`, but for tinyart.eager."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 
 import tinyart as ta
-from benchmarks.contenders import Work
+from benchmarks.contenders import DEVICE, TF32, Work
 from benchmarks.rows import GATES, Array, Convolution, Layer, Operation, Overhead, Training
 from tinyart import nn, ops
-from tinyart.backend import kernels_of
+from tinyart.backend import cupy, kernels_of, to_device
 from tinyart.models.gan import discriminator_loss, generator_loss
 from tinyart.models.vae import bernoulli_log_likelihood, reparameterise
 from tinyart.optim import Adam
+
+ta.set_matmul_precision("tf32" if TF32 else "float32")
 
 LAYERS: dict[str, Any] = {
     "dense": lambda i, o, bias: nn.Dense(i, o, bias=bias),
@@ -40,13 +42,14 @@ def network(layers: Sequence[Layer], weights: list[list[Array]]) -> nn.Sequentia
                            for kind, *settings in layers))
     for parameter, array in zip(made.parameters(), (a for arrays in weights for a in arrays), strict=True):
         parameter.array[...] = array
+    made.to(DEVICE)
     return made
 
 
-def training(row: Training) -> Work:
+def training(row: Training, replay: bool = DEVICE == "cuda") -> Work:
     given = row.arrays()
     nets = {name: network(layers, given[name]) for name, layers in row.networks.items()}
-    batches = [[ta.tensor(a) for a in batch] for batch in row.batches()]
+    batches = [[ta.tensor(a, device=DEVICE) for a in batch] for batch in row.batches()]
     parts = [["D"], ["G"]] if row.game == "gan" else [list(nets)]
     optimizers = [Adam([p for name in part for p in nets[name].parameters()], lr=row.lr, beta1=row.beta1)
                   for part in parts]
@@ -79,16 +82,20 @@ def training(row: Training) -> Work:
 
     drops = [(m, m.p) for net in nets.values() for m in net.modules() if isinstance(m, nn.Dropout)]
 
+    turn: Any = gan if row.game == "gan" else one
+    recorded = [turn]
+
     def dropout(on: bool) -> None:
         for module, p in drops:
             module.p = p if on else 0.0
+        recorded[0] = ta.Replay(turn, *batches[0]) if replay else turn  # a recording has one p
 
-    turn = gan if row.game == "gan" else one
-    return Work(lambda i: turn(*batches[i % len(batches)]), lambda losses: [loss.item() for loss in losses], dropout)
+    return Work(lambda i: recorded[0](*batches[i % len(batches)]), lambda losses: [loss.item() for loss in losses],
+                dropout)
 
 
 def convolution(row: Convolution) -> Work:
-    x, w, g = row.arrays()
+    x, w, g = (to_device(a, DEVICE) for a in row.arrays())
     kernels = kernels_of(x)
     settings: Any = {"stride": (row.stride,) * 2, "padding": row.edges, "dilation": (1, 1), "groups": row.groups}
     forward, inputs = ("input", "forward") if row.transposed else ("forward", "input")
@@ -97,7 +104,7 @@ def convolution(row: Convolution) -> Work:
         inputs: lambda i: kernels.conv_input(g, w, size=(row.height, row.width), **settings),
         "weight": lambda i: kernels.conv_weight(x, g, size=(row.size, row.size), **settings),
     }
-    return Work(steps[row.direction], np.asarray)
+    return Work(steps[row.direction], lambda array: np.asarray(to_device(array, "cpu")))
 
 
 OPERATIONS: dict[str, Any] = {
@@ -107,12 +114,17 @@ OPERATIONS: dict[str, Any] = {
 }  # fmt: skip
 
 
+def parameter(array: Array) -> nn.Parameter:
+    return nn.Parameter(to_device(array, DEVICE))
+
+
 def operation(row: Operation) -> Work:
     *arrays, g = row.arrays()
     if row.operation == "adam":
-        optimizer, gradient = Adam([nn.Parameter(arrays[0])]), [ta.tensor(arrays[1])]
+        optimizer, gradient = Adam([parameter(arrays[0])]), [ta.tensor(arrays[1], device=DEVICE)]
         return Work(lambda i: optimizer.step(gradient), lambda _: optimizer.parameters[0].numpy())
-    function, xs, cotangent = OPERATIONS[row.operation], [nn.Parameter(a) for a in arrays], ta.tensor(g)
+    function, xs = OPERATIONS[row.operation], [parameter(a) for a in arrays]
+    cotangent = ta.tensor(g, device=DEVICE)
     if row.gradient:
         return Work(lambda i: ta.grad(function(*xs), xs, cotangent=cotangent), lambda gradients: gradients[0].numpy())
     return Work(lambda i: function(*xs), lambda y: y.numpy())
@@ -141,4 +153,6 @@ def backward(row: Overhead) -> Work:
 
 
 def wait(result: Any) -> None:
-    """Every operation ends before it returns."""
+    """On the CPU every operation ends before it returns."""
+    if DEVICE == "cuda":
+        cupy().cuda.get_current_stream().synchronize()

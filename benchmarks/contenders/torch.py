@@ -13,8 +13,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks.contenders import Work
+from benchmarks.contenders import DEVICE, TF32, Work
 from benchmarks.rows import GATES, Array, Convolution, Layer, Operation, Overhead, Training, edge
+
+torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = TF32
+torch.backends.cudnn.benchmark = True
 
 
 class Reshape(nn.Module):
@@ -38,7 +41,7 @@ class Recurrent(nn.Module):
         super().__init__()
         self.cell = getattr(nn, kind.upper())(inputs, hidden)
         if kind == "gru":
-            free = torch.cat([torch.zeros(2 * hidden), torch.ones(hidden)])
+            free = torch.cat([torch.zeros(2 * hidden), torch.ones(hidden)]).to(DEVICE)
             self.cell.bias_hh_l0.register_hook(lambda g: g * free)
         else:
             self.cell.bias_hh_l0.requires_grad_(False)
@@ -106,17 +109,17 @@ def network(layers: Sequence[Layer], weights: list[list[Array]]) -> nn.Module:
     with torch.no_grad():
         for parameter, array in zip(made.parameters(), arrays, strict=True):
             parameter.copy_(torch.from_numpy(np.ascontiguousarray(array)))
-    return made.to(memory_format=torch.channels_last)
+    return made.to(DEVICE, memory_format=torch.channels_last)
 
 
 def images(array: Array) -> Any:
     """(N, H, W, C) -> (N, C, H, W) in channels-last memory, mirrored; other arrays as they are."""
     if array.ndim != 4:
-        return torch.from_numpy(array)
-    return torch.from_numpy(array[:, ::-1, ::-1].copy()).permute(0, 3, 1, 2)
+        return torch.from_numpy(array).to(DEVICE)
+    return torch.from_numpy(array[:, ::-1, ::-1].copy()).to(DEVICE).permute(0, 3, 1, 2)
 
 
-def training(row: Training, compiled: bool = False) -> Work:
+def training(row: Training, compiled: bool = False, mode: str | None = None) -> Work:
     given = row.arrays()
     nets = {name: network(layers, given[name]) for name, layers in row.networks.items()}
     batches = [[images(a) for a in batch] for batch in row.batches()]
@@ -146,8 +149,8 @@ def training(row: Training, compiled: bool = False) -> Work:
 
     generate = nets.get("G")
     if compiled:
-        d_loss_of, g_loss_of, loss_of = map(torch.compile, (d_loss_of, g_loss_of, loss_of))
-        generate = generate and torch.compile(generate)
+        d_loss_of, g_loss_of, loss_of = (torch.compile(f, mode=mode) for f in (d_loss_of, g_loss_of, loss_of))
+        generate = generate and torch.compile(generate, mode=mode)
 
     def update(loss: Any, optimizer: Any) -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -184,7 +187,7 @@ def convolution(row: Convolution) -> Work:
     x, w, g = row.arrays()
     (_, bottom), _ = row.edges
     channels_last = torch.from_numpy(w[::-1, ::-1].transpose(3, 2, 0, 1).copy()).contiguous(
-        memory_format=torch.channels_last)
+        memory_format=torch.channels_last).to(DEVICE)
     x, w, g = images(x), channels_last, images(g)
     extra = (row.height + 2 * bottom - row.size) % row.stride if row.transposed else 0  # pixels no window reaches
     shared: Any = ([row.stride] * 2, [bottom] * 2, [1, 1], row.transposed)
@@ -202,7 +205,7 @@ def convolution(row: Convolution) -> Work:
 
     def answer(result: Any) -> Array:
         order = (2, 3, 1, 0) if row.direction == "weight" else (0, 2, 3, 1)
-        array = result.permute(order).numpy()  # (K, K, C, O) or (N, H, W, C)
+        array = result.permute(order).cpu().numpy()  # (K, K, C, O) or (N, H, W, C)
         return array[::-1, ::-1] if row.direction == "weight" else array[:, ::-1, ::-1]
 
     return Work(steps[row.direction], answer)
@@ -218,15 +221,15 @@ OPERATIONS: dict[str, Any] = {
 
 def operation(row: Operation) -> Work:
     *arrays, g = row.arrays()
-    xs, cotangent = [torch.from_numpy(a).requires_grad_() for a in arrays], torch.tensor(g)
+    xs, cotangent = [torch.from_numpy(a).to(DEVICE).requires_grad_() for a in arrays], torch.tensor(g, device=DEVICE)
     if row.operation == "adam":
         xs[0].grad = xs[1].detach()
         optimizer = torch.optim.Adam(xs[:1], lr=1e-3, fused=True)
-        return Work(lambda i: optimizer.step(), lambda _: xs[0].detach().numpy())
+        return Work(lambda i: optimizer.step(), lambda _: xs[0].detach().cpu().numpy())
     function = OPERATIONS[row.operation]
     if row.gradient:
-        return Work(lambda i: torch.autograd.grad(function(*xs), xs, cotangent), lambda found: found[0].numpy())
-    return Work(lambda i: function(*xs), lambda y: y.detach().numpy())
+        return Work(lambda i: torch.autograd.grad(function(*xs), xs, cotangent), lambda found: found[0].cpu().numpy())
+    return Work(lambda i: function(*xs), lambda y: y.detach().cpu().numpy())
 
 
 def recording(row: Overhead) -> Work:
@@ -252,3 +255,5 @@ def backward(row: Overhead) -> Work:
 
 def wait(result: Any) -> None:
     """On the CPU every operation ends before it returns."""
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()

@@ -50,6 +50,8 @@ class ndarray:
 
     def __init__(self, host: Any) -> None:
         self.host = np.asarray(host)
+        if _captured is not None:  # as the recording's own pool does, for kernels know addresses only
+            _kept.append(self.host)
 
     def __getattr__(self, name: str) -> Any:
         if name not in METHODS.split():
@@ -202,6 +204,7 @@ def _call(name: str, args: Any, how: Any) -> Any:
 
 
 _captured: list[Any] | None = None  # the work of the stream that is being captured
+_kept: list[Any] = []  # and its memory
 
 
 def _made(function: Any, owner: Any, *args: Any, **how: Any) -> Any:
@@ -292,13 +295,14 @@ class Stream:
 
     def end_capture(self) -> "Graph":
         global _captured
-        graph, _captured = Graph(_captured), None
+        graph, _captured = Graph(_captured, [*_kept]), None
+        _kept.clear()
         return graph
 
 
 class Graph:
-    def __init__(self, work: Any) -> None:
-        self.work, self.launches = work, 0
+    def __init__(self, work: Any, kept: Any) -> None:
+        self.work, self.kept, self.launches = work, kept, 0
 
     def launch(self, stream: Any) -> None:
         self.launches += 1
