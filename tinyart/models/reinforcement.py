@@ -57,14 +57,14 @@ class CliffWalk:
 class PaintingGrid:
     """A pen over a grid, and a picture to paint: bool (H, W), with K cells of ink, K ≤ 12.
 
-    Actions: up, right, down, left, -0.1 each, and a dot: +1 on a cell of the picture that is not yet painted, else -1.
+    Actions: up, right, down, left, -0.1 each, and a dot: +1 on a cell of the picture not yet painted, else `wrong`.
     It ends when all are. A state is the pen's place and the set of painted cells: H·W·2ᴷ of them; the pen starts at 0.
     """
 
     actions, start = 5, 0
 
-    def __init__(self, picture: Array) -> None:
-        self.picture = np.asarray(picture, bool)
+    def __init__(self, picture: Array, *, wrong: float = -1.0) -> None:
+        self.picture, self.wrong = np.asarray(picture, bool), wrong
         self.cells = {int(place): k for k, place in enumerate(np.flatnonzero(self.picture))}
         if self.picture.ndim != 2 or not 1 <= len(self.cells) <= 12:
             raise ArgumentError("PaintingGrid", "picture", "(H, W) with 1 to 12 cells of ink",
@@ -77,7 +77,7 @@ class PaintingGrid:
         if action == 4:
             cell = self.cells.get(place)
             if cell is None or painted >> cell & 1:
-                return state, -1.0, False
+                return state, self.wrong, False
             painted |= 1 << cell
             return painted * self.picture.size + place, 1.0, painted == (1 << len(self.cells)) - 1
         height, width = self.picture.shape
