@@ -61,7 +61,8 @@ def main(cells: list[str], seed: int, epochs: int) -> None:
     figures |= {"cpus": os.cpu_count(), "numpy": np.__version__}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "jsb.json").write_text(json.dumps(figures, indent=1) + "\n")
-    loss_plot(RESULTS / "jsb.png", curves, xlabel="epoch; validation nats a step")
+    loss_plot(RESULTS / "jsb.png", {name: curve[9:] for name, curve in curves.items()},
+              xlabel="epoch, from the tenth; validation nats a step")
 
 
 if __name__ == "__main__":

@@ -272,3 +272,52 @@ def test_state_names_and_repr(kind: str) -> None:
 def test_errors_name_what_is_wrong(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+# ---- the definition, which stands for the kernels under create_graph
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("lengths", [None, tuple(LENGTHS)])
+@pytest.mark.parametrize("kind", ["tanh", "relu", "lstm", "gru"])
+def test_the_definition_is_what_the_kernels_compute(kind: str, lengths: Any, reverse: bool) -> None:
+    """Values, and all gradients recorded and not."""
+    gates, name = {"lstm": 4, "gru": 3}.get(kind, 1), kind if kind in ("lstm", "gru") else "rnn"
+    how: dict[str, Any] = {"lengths": lengths, "reverse": reverse} | ({"activation": kind} if name == "rnn" else {})
+    shapes = [(T, N, F), (F, gates * H), (H, gates * H), (H if gates == 1 else 4 * H,)] + [(N, H)] * (1 + (gates == 4))
+    xs = [ta.tensor(normal(*s, seed=i), requires_grad=True) for i, s in enumerate(shapes)]
+    y, end = getattr(ta, name)(*xs, **how)
+    made = tensors(getattr(ta.ops.recurrent, f"_{name}")(*xs, **how))
+    inside = np.ones((T, N), bool) if lengths is None else np.arange(T)[:, None] < np.array(lengths)
+    np.testing.assert_allclose(y.array[inside], made[0].array[inside], rtol=0, atol=1e-14)
+    np.testing.assert_allclose(tensors(end)[-1].array, (made[1] if gates == 4 else made[0][0 if reverse else -1]).array,
+                               rtol=0, atol=1e-14)
+    value = sum((m * normal(*m.shape, seed=i)).sum() for i, m in enumerate((y, *tensors(end))))
+    plain, recorded = ta.grad(value, xs, retain_graph=True), ta.grad(value, xs, create_graph=True)
+    for a, b in zip(plain, recorded, strict=True):
+        np.testing.assert_allclose(a.array, b.array, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_second_derivatives_are_those_of_pytorchs_cells_step_by_step(kind: str) -> None:
+    """PyTorch's fused layers refuse them on most devices; its cells are plain operations."""
+    torch = pytest.importorskip("torch")
+    theirs, ours = getattr(torch.nn, kind + "Cell")(F, H).double(), layer(kind)
+    exported = recurrent_to_pytorch(ours.state_dict())
+    theirs.load_state_dict({name.removesuffix("_l0"): torch.tensor(a) for name, a in exported.items()})
+    x, v = normal(T, N, F), normal(T, N, F, seed=8)
+    own, other = ta.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    y, _ = ours(own)
+    first = ta.grad((y**2).sum(), own, create_graph=True)
+    second = ta.grad((first * v).sum(), [own, *ours.parameters()])
+    state, outputs = None, []
+    for t in range(T):
+        state = theirs(other[t], state)
+        outputs.append(tensors(state)[0])
+    their_first = torch.autograd.grad((torch.stack(outputs) ** 2).sum(), other, create_graph=True)[0]
+    wanted = [other, theirs.weight_ih, theirs.weight_hh, theirs.bias_ih]
+    their_second = torch.autograd.grad((their_first * torch.tensor(v)).sum(), wanted)
+    np.testing.assert_allclose(first.array, their_first.detach().numpy(), rtol=0, atol=1e-13)
+    for a, b in zip(second, their_second, strict=True):
+        b = b.numpy().T if b.ndim == 2 else b.numpy()
+        np.testing.assert_allclose(a.array[: len(b)], b, rtol=0, atol=1e-12)
