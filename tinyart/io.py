@@ -4,23 +4,23 @@ A file that `save` wrote carries a SHA-256 digest, because the format has no che
 every single flipped bit among the weights loads silently.
 """
 
-import hashlib
 import json
 import math
 import os
 import re
-import secrets
 import stat
-import zipfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinyart.errors import ArgumentError, DtypeError, FormatError
+
+if TYPE_CHECKING:
+    import zipfile
 
 Array = NDArray[Any]
 PathLike = str | os.PathLike[str]
@@ -138,6 +138,8 @@ def _digest(arrays: Mapping[str, Array], metadata: str) -> str:
     """SHA-256 over names, dtypes, shapes and metadata, then over the bytes in the order of the names."""
     names = sorted(arrays)
     index = [[name, arrays[name].dtype.name, arrays[name].shape] for name in names]
+    import hashlib  # here and below at first use: a third of the time of `import tinyart`
+
     sha = hashlib.sha256(json.dumps([index, metadata]).encode())
     for name in names:
         sha.update(_bytes(arrays[name]))
@@ -146,7 +148,7 @@ def _digest(arrays: Mapping[str, Array], metadata: str) -> str:
 
 def _replace_file(path: Path, chunks: Iterable[memoryview]) -> None:
     """Put the chunks at `path`: through any failure or power cut, the old or the new file is there, whole."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
     try:
         _write_synced(temporary, chunks)
         os.replace(temporary, path)
@@ -228,6 +230,8 @@ def load_weights(path: PathLike, *, max_bytes: int = 4 << 30) -> dict[str, Array
 
 
 def _read_npz(file: IO[bytes], max_bytes: int) -> dict[str, Array]:
+    import zipfile
+
     archive = zipfile.ZipFile(file)
     members = archive.infolist()
     if (total := sum(member.file_size for member in members)) > max_bytes:
@@ -243,7 +247,7 @@ def _read_npz(file: IO[bytes], max_bytes: int) -> dict[str, Array]:
     return arrays
 
 
-def _read_npy(content: IO[bytes], member: zipfile.ZipInfo) -> Array:
+def _read_npy(content: IO[bytes], member: "zipfile.ZipInfo") -> Array:
     """One array; numpy's own reader would allocate whatever the header claims before it reads."""
     version = np.lib.format.read_magic(content)
     if version not in ((1, 0), (2, 0)):

@@ -1,7 +1,6 @@
 """What an operation is: a kernel's name and gradient rules (`Op`), or two kernels and a definition (`Fused`)."""
 
 from collections.abc import Callable, Iterable, Sequence
-from inspect import signature
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +32,8 @@ class Op:
         self.arguments, self.results = arguments.lstrip("*").split(), results.split()
         self.free = [a in free.split() for a in self.arguments]  # indices and masks have a dtype of their own
         self.rules = [rules.pop(a, None) for a in self.arguments]
-        self.names = [list(signature(rule).parameters)[1:] if rule else [] for rule in self.rules]
+        codes = [getattr(rule, "__code__", None) for rule in self.rules]
+        self.names = [list(code.co_varnames[1 : code.co_argcount]) if code else [] for code in codes]
         self.plans: dict[int, list[tuple[str, str, int, str]]] = {}  # of what to save, made when it is first needed
         assert not rules, f"{name}: a rule for {sorted(rules)}, which is no argument"
 
