@@ -39,6 +39,7 @@ from .tile import (
     CHANNELS_FULL,
     CHANNELS_PART,
     COLUMNS,
+    COPY,
     DISABLE_JIT,
     DOT_ONE,
     DOT_ROWS,
@@ -49,6 +50,7 @@ from .tile import (
     ROWS,
     SHORT,
     TILE,
+    TURN,
     call,
 )
 
@@ -158,7 +160,7 @@ def _gather_plan(source: Any, w: Any, y: Any, stride: Pair, padding: Padding, di
 def _apply(source: Array, w: Array, y: Array, plan: Any) -> None:
     geometry, order, packing, size, tasks, tables, work = plan
     packed = np.empty(size, np.float32)
-    share(_pack, packing, _worth(packing, 64 * size), w, packed, geometry, order)
+    share(_pack, packing, _worth(packing, 64 * size), w, packed, geometry, order, TILE)
     share(_gather, len(tasks), _worth(len(tasks), work), source, packed, y, geometry, *tables, tasks, TILE)
 
 
@@ -257,13 +259,13 @@ def _panel_width(columns: int) -> int:
 
 
 @compiled
-def _pack(first: int, end: int, w: Array, packed: Array, geometry: Array, order: Array) -> None:
+def _pack(first: int, end: int, w: Array, packed: Array, geometry: Array, order: Array, tile: int) -> None:
     for task in range(first, end):
-        _pack_tap(w.reshape(-1), packed, geometry, order, task)
+        _pack_tap(w.reshape(-1), packed, geometry, order, task, tile)
 
 
 @compiled
-def _pack_tap(w: Array, packed: Array, geometry: Array, order: Array, task: int) -> None:
+def _pack_tap(w: Array, packed: Array, geometry: Array, order: Array, task: int, tile: int) -> None:
     """One tap of one panel: (groups, panels, KH·KW, K, width), or for the dots (groups, columns, KH·KW, K)."""
     kind, groups, inner, columns = geometry[:4]
     transposed, padded = geometry[14], geometry[15]
@@ -288,10 +290,20 @@ def _pack_tap(w: Array, packed: Array, geometry: Array, order: Array, task: int)
     for n in range(count, width):
         for k in range(inner):
             packed[target + k * width + n] = 0
+    done = 0  # vectors at a time where there are such
     if transposed:
+        at = source + (t * groups + q) * inner
+        if count == COLUMNS:
+            done = inner - inner % LANES
+            table = np.arange(COLUMNS) * groups * inner
+            call(tile, (TURN, w.ctypes.data + 4 * at, table.ctypes.data, packed.ctypes.data + 4 * target, 0, 0, width,
+                        0, 0, 0, 0, inner // LANES, COLUMNS // LANES, 0, 0))
         for n in range(count):
-            for k in range(inner):
-                packed[target + k * width + n] = w[source + ((t + n) * groups + q) * inner + k]
+            for k in range(done, inner):
+                packed[target + k * width + n] = w[at + n * groups * inner + k]
+    elif count == COLUMNS:
+        call(tile, (COPY, w.ctypes.data + 4 * (source + q * columns + t), 0, packed.ctypes.data + 4 * target, 0, 0, 0,
+                    groups * columns, 0, 0, width, 1, inner, 0, 0))
     else:
         for k in range(inner):
             for n in range(count):
@@ -309,23 +321,24 @@ def _multiply(a: int, a_rows: Array, a3: int, a2: int, b: int, positions: int, f
     for t in range(0, columns, COLUMNS):
         count = min(COLUMNS, columns - t)
         width = _panel_width(count)
-        panel = b + 4 * (t * positions + first * width)
-        m = 0
-        while m < rows:
-            now = FEW if rows - m <= FEW and width == COLUMNS else ROWS
-            which = HALF if width < COLUMNS else FULL if now == ROWS else SHORT
-            a_table, shift = a_rows.ctypes.data + 8 * m, c_shift + t
-            if count == width:
-                call(tile, (which, a, a_table, c.ctypes.data + 4 * shift, c_rows.ctypes.data + 8 * m, a3, a2, panel,
-                            b3 * width, b2 * width, k3, k2, k, add))
-            else:
-                call(tile, (which, a, a_table, scratch.ctypes.data, scratch_rows.ctypes.data, a3, a2, panel,
-                            b3 * width, b2 * width, k3, k2, k, 0))
-                for r in range(min(now, rows - m)):
+        panel, shift = b + 4 * (t * positions + first * width), c_shift + t
+        if count < width:
+            for m in range(0, rows, ROWS):
+                call(tile, (HALF if width < COLUMNS else FULL, a, a_rows.ctypes.data + 8 * m, scratch.ctypes.data,
+                            scratch_rows.ctypes.data, 1, a3, a2, panel, b3 * width, b2 * width, k3, k2, k, 0))
+                for r in range(min(ROWS, rows - m)):
                     for n in range(count):
                         at = c_rows[m + r] + shift + n
                         c[at] = scratch[r * COLUMNS + n] + (c[at] if add else np.float32(0))
-            m += now
+            continue
+        short = width == COLUMNS and 0 < rows % ROWS <= FEW
+        tiles = (rows + ROWS - 1) // ROWS - short
+        call(tile, (HALF if width < COLUMNS else FULL, a, a_rows.ctypes.data, c.ctypes.data + 4 * shift,
+                    c_rows.ctypes.data, tiles, a3, a2, panel, b3 * width, b2 * width, k3, k2, k, add))
+        if short:
+            done = 8 * tiles * ROWS
+            call(tile, (SHORT, a, a_rows.ctypes.data + done, c.ctypes.data + 4 * shift, c_rows.ctypes.data + done, 1,
+                        a3, a2, panel, b3 * width, b2 * width, k3, k2, k, add))
 
 
 @compiled
@@ -339,17 +352,17 @@ def _gather_block(source: Array, packed: Array, y: Array, geometry: Array, rows:
     count = task[3]
     a_rows, c_rows = np.empty(count + _SPARE, np.int64), np.empty(count + _SPARE, np.int64)
     n, place = task[2] // (tall * wide), task[2] % (tall * wide)
-    i, j = place // wide, place % wide
-    for m in range(count):
-        to_row, from_row = rows[first_row + i]
-        to_column, from_column = columns[first_column + j]
-        a_rows[m] = ((n * height_in + from_row) * width_in + from_column) * channels_in
-        c_rows[m] = ((n * height_out + to_row) * width_out + to_column) * channels_out
-        j += 1
-        if j == wide:
-            i, j = i + 1, 0
-            if i == tall:
-                n, i = n + 1, 0
+    i, j, m = place // wide, place % wide, 0
+    while m < count:  # row by row
+        some = min(wide - j, count - m)
+        a_row = (n * height_in + rows[first_row + i, 1]) * width_in * channels_in
+        c_row = (n * height_out + rows[first_row + i, 0]) * width_out * channels_out
+        for r in range(some):
+            a_rows[m + r] = a_row + columns[first_column + j + r, 1] * channels_in
+            c_rows[m + r] = c_row + columns[first_column + j + r, 0] * channels_out
+        i, j, m = i + 1, 0, m + some
+        if i == tall:
+            n, i = n + 1, 0
     if taps_down * taps_across == 0:
         for m in range(count):
             y[c_rows[m] : c_rows[m] + channels_out] = 0
@@ -370,7 +383,7 @@ def _gather_block(source: Array, packed: Array, y: Array, geometry: Array, rows:
             while t < groups:
                 lanes = CHANNELS if groups - t >= CHANNELS else min(LANES, groups - t)
                 call(tile, (CHANNELS_FULL if lanes == CHANNELS else CHANNELS_PART, source.ctypes.data + 4 * t,
-                            a_rows.ctypes.data + 8 * m, y.ctypes.data + 4 * t, c_rows.ctypes.data + 8 * m, a3, a2,
+                            a_rows.ctypes.data + 8 * m, y.ctypes.data + 4 * t, c_rows.ctypes.data + 8 * m, 1, a3, a2,
                             b + 4 * t, b3 * groups, b2 * groups, taps_down, taps_across, lanes, 0))
                 t += lanes
         return
@@ -378,9 +391,9 @@ def _gather_block(source: Array, packed: Array, y: Array, geometry: Array, rows:
         a = source.ctypes.data + 4 * q * inner
         if kind == _DOT:
             b = packed.ctypes.data + 4 * (q * width * positions + first)
-            for m in range(0, count, DOT_ROWS[width - 1]):
-                call(tile, (DOT_ONE + width - 1, a, a_rows.ctypes.data + 8 * m, y.ctypes.data + 4 * q * width,
-                            c_rows.ctypes.data + 8 * m, a3, a2, b, b3, b2, taps_down, k2, k, positions))
+            tiles = (count + DOT_ROWS[width - 1] - 1) // DOT_ROWS[width - 1]
+            call(tile, (DOT_ONE + width - 1, a, a_rows.ctypes.data, y.ctypes.data + 4 * q * width, c_rows.ctypes.data,
+                        tiles, a3, a2, b, b3, b2, taps_down, k2, k, positions))
             continue
         b = packed.ctypes.data + 4 * q * positions * geometry[15]
         at_once = max(1, _DEPTH // (k2 * k))  # rows of taps
@@ -417,17 +430,18 @@ def _weight_task(x: Array, g: Array, sums: Array, geometry: Array, jobs: Array, 
     padded += _panel_width(t1 - padded) - t0
     pixels = rows_out * columns_out
     pitch = (width + stride_across - 1) // stride_across  # pixels of one residue in a row
-    turned = np.empty(height * channels_in * stride_across * pitch * some, np.float32)
+    turned = np.empty(height * channels_in * stride_across * pitch * some + LANES, np.float32)
+    table = np.empty(stride_across * pitch * some + LANES, np.int64)
     packed = np.empty(groups * padded * pixels * some, np.float32)
     a_rows, c_rows = np.empty(_ROWS_AT_ONCE + _SPARE, np.int64), np.empty(_ROWS_AT_ONCE + _SPARE, np.int64)
     spare = np.empty(columns, np.float32)
     scratch, scratch_rows = np.empty(ROWS * COLUMNS, np.float32), np.arange(ROWS) * COLUMNS
     for n in range(n0, n1, some):
         images = min(some, n1 - n)
-        _turn(x, turned, n, images, height, width, channels_in, stride_across, pitch)
+        _turn(x, turned, table, n, images, height, width, channels_in, stride_across, pitch, tile)
         for q in range(groups):
             _pack_pixels(g, packed[q * padded * pixels * images :], n, images, pixels, channels_out,
-                         q * columns + t0, t1 - t0)
+                         q * columns + t0, t1 - t0, tile)
         line = stride_across * pitch * images  # from one channel, of one row, to the next
         for r0 in range(0, rows_out, depth):
             for job in range(len(jobs)):
@@ -441,11 +455,12 @@ def _weight_task(x: Array, g: Array, sums: Array, geometry: Array, jobs: Array, 
                         row = i0 * stride_down + a * dilation_down - top
                         for b in range(b0, b1):
                             column = j0 * stride_across + b * dilation_across - left
+                            start = (row * channels_in + q * inner) * line
+                            start += (column % stride_across * pitch + column // stride_across) * images
+                            target = part + (a * kernel_across + b) * inner * channels_out + q * columns + t0
                             for c in range(inner):
-                                a_rows[m] = ((row * channels_in + q * inner + c) * line
-                                             + (column % stride_across * pitch + column // stride_across) * images)
-                                c_rows[m] = (part + ((a * kernel_across + b) * inner + c) * channels_out
-                                             + q * columns + t0)
+                                a_rows[m] = start + c * line
+                                c_rows[m] = target + c * channels_out
                                 m, left_over = m + 1, left_over - 1
                                 if m == _ROWS_AT_ONCE or left_over == 0:
                                     a_rows[m : m + ROWS] = a_rows[0]
@@ -459,37 +474,42 @@ def _weight_task(x: Array, g: Array, sums: Array, geometry: Array, jobs: Array, 
 
 
 @compiled
-def _turn(x: Array, turned: Array, n: int, images: int, height: int, width: int, channels_in: int, stride: int,
-          pitch: int) -> None:  # fmt: skip
-    """(n, H, W, C) -> (H, C, W mod stride, W // stride, n), 16 channels at a time: their lines stay in the cache."""
+def _turn(x: Array, turned: Array, table: Array, n: int, images: int, height: int, width: int, channels_in: int,
+          stride: int, pitch: int, tile: int) -> None:  # fmt: skip
+    """(n, H, W, C) -> (H, C, W mod stride, W // stride, n)"""
     line = stride * pitch * images
+    for place in range(line):
+        residue, rest = place // (pitch * images), place % (pitch * images)
+        column = min(rest // images * stride + residue, width - 1)
+        table[place] = (rest % images * height * width + column) * channels_in
+    table[line:] = table[0]
+    whole = channels_in - channels_in % LANES
     for row in range(height):
-        for c0 in range(0, channels_in, 16):
-            for column in range(width):
-                to = (row * channels_in + c0) * line + (column % stride * pitch + column // stride) * images
-                for m in range(images):
-                    at = (((n + m) * height + row) * width + column) * channels_in + c0
-                    for c in range(min(16, channels_in - c0)):
-                        turned[to + m + c * line] = x[at + c]
+        first, to = (n * height + row) * width * channels_in, row * channels_in * line
+        call(tile, (TURN, x.ctypes.data + 4 * first, table.ctypes.data, turned.ctypes.data + 4 * to, 0, 0, line, 0,
+                    0, 0, 0, whole // LANES, (line + LANES - 1) // LANES, 0, 0))
+        for c in range(whole, channels_in):
+            for place in range(line):
+                turned[to + c * line + place] = x[first + table[place] + c]
 
 
 @compiled
 def _pack_pixels(g: Array, packed: Array, n: int, images: int, pixels: int, channels_out: int, first: int,
-                 columns: int) -> None:  # fmt: skip
+                 columns: int, tile: int) -> None:  # fmt: skip
     """(n, pixels, O) -> (panels, pixels, n, width)"""
     for t in range(0, columns, COLUMNS):
         count = min(COLUMNS, columns - t)
         width = _panel_width(count)
+        target, source = t * pixels * images, n * pixels * channels_out + first + t
+        if count == COLUMNS:
+            call(tile, (COPY, g.ctypes.data + 4 * source, 0, packed.ctypes.data + 4 * target, 0, 0, channels_out,
+                        pixels * channels_out, 0, images * COLUMNS, COLUMNS, pixels, images, 0, 0))
+            continue
         for p in range(pixels):
             for m in range(images):
-                to = t * pixels * images + (p * images + m) * width
-                at = ((n + m) * pixels + p) * channels_out + first + t
-                if count == COLUMNS:
-                    for c in range(COLUMNS):
-                        packed[to + c] = g[at + c]
-                else:
-                    for c in range(width):
-                        packed[to + c] = g[at + c] if c < count else np.float32(0)
+                to, at = target + (p * images + m) * width, source + (m * pixels + p) * channels_out
+                for c in range(width):
+                    packed[to + c] = g[at + c] if c < count else np.float32(0)
 
 
 @compiled
@@ -517,7 +537,7 @@ def _weight_channels(x: Array, g: Array, sums: Array, geometry: Array, jobs: Arr
                 while t < channels_in:
                     lanes = CHANNELS if channels_in - t >= CHANNELS else min(LANES, channels_in - t)
                     call(tile, (CHANNELS_FULL if lanes == CHANNELS else CHANNELS_PART, x.ctypes.data + 4 * t,
-                                a_rows.ctypes.data, sums.ctypes.data + 4 * t, c_rows.ctypes.data,
+                                a_rows.ctypes.data, sums.ctypes.data + 4 * t, c_rows.ctypes.data, 1,
                                 stride_down * width * channels_in, stride_across * channels_in,
                                 g.ctypes.data + 4 * (((n * rows_out + i0) * columns_out + j0) * channels_in + t),
                                 columns_out * channels_in, channels_in, i1 - i0, j1 - j0, lanes, 1))

@@ -127,6 +127,17 @@ def call(typing, address, numbers):  # type: ignore[no-untyped-def]
     return types.void(types.intp, types.UniTuple(types.intp, len(numbers))), codegen
 
 
+def _tables(rows: int, emit: Callable[..., None]) -> Callable[..., None]:
+    """`emit` for one tile after the other: the tables of the next one begin `rows` entries further."""
+
+    def emit_all(e: _Emit, a: Any, a_table: Any, c: Any, c_table: Any, tiles: Any, *rest: Any) -> None:
+        with cgutils.for_range(e.builder, tiles) as tile:
+            on = e.builder.mul(tile.index, _INDEX(8 * rows))
+            emit(e, a, e.builder.add(a_table, on), c, e.builder.add(c_table, on), *rest)
+
+    return emit_all
+
+
 def _outer(rows: int, vectors: int) -> Any:
     def emit(e: _Emit, a: Any, a_table: Any, c: Any, c_table: Any, a3: Any, a2: Any, b: Any, b3: Any, b2: Any,
              k3: Any, k2: Any, k: Any, add: Any) -> None:  # fmt: skip
@@ -147,7 +158,7 @@ def _outer(rows: int, vectors: int) -> Any:
         targets = e.rows(c, c_table, rows)
         _finish(e, sums, targets, add, None)
 
-    return emit
+    return _tables(rows, emit)
 
 
 def _channels(rows: int, vectors: int) -> Any:
@@ -172,7 +183,7 @@ def _channels(rows: int, vectors: int) -> Any:
                     e.multiply_add(load(e.at(a_rows[m], a_now, v * LANES)), b_row[v], sums[m][v])
         _finish(e, sums, e.rows(c, c_table, rows), add, mask)
 
-    return emit
+    return _tables(rows, emit)
 
 
 def _finish(e: _Emit, sums: Any, targets: Any, add: Any, mask: Any) -> None:
@@ -224,15 +235,48 @@ def _dot(columns: int) -> Any:
             for n in range(columns):
                 builder.store(e.add_up(builder.load(sums[m][n], typ=e.vector)), e.at(target, n), align=4)
 
-    return emit
+    return _tables(rows, emit)
 
 
+def _turn(e: _Emit, a: Any, a_table: Any, c: Any, _: Any, __: Any, line: Any, ___: Any, *rest: Any) -> None:
+    """LANES·k3 lines of LANES·k2 numbers, of c, `line` apart: number p of line n is n floats after where row p says.
+
+    What the last vector of a line writes too far belongs to the next line, and is written again there.
+    """
+    builder = e.builder
+    groups, across = rest[3], rest[4]
+    with cgutils.for_range(builder, groups) as group, cgutils.for_range(builder, across) as place:
+        lines = builder.mul(group.index, _INDEX(LANES))
+        first = builder.mul(builder.sub(builder.sub(across, place.index), _INDEX(1)), _INDEX(LANES))
+        table = builder.add(a_table, builder.mul(first, _INDEX(8)))
+        square = [e.load(e.at(row, lines)) for row in e.rows(a, table, LANES)]
+        low, high = ([n // 2 + half + LANES * (n % 2) for n in range(LANES)] for half in (0, LANES // 2))
+        low, high = (ir.Constant(ir.VectorType(_INT32, LANES), order) for order in (low, high))
+        for _ in range(LANES.bit_length() - 1):  # each interleaves the first half of the rows with the second
+            pairs = list(zip(square[: LANES // 2], square[LANES // 2 :], strict=True))
+            square = [builder.shuffle_vector(x, y, order) for x, y in pairs for order in (low, high)]
+        target = e.at(builder.inttoptr(c, _POINTER), builder.mul(lines, line), first)
+        for n, row in enumerate(square):
+            builder.store(row, e.at(target, builder.mul(line, _INDEX(n))), align=4)
+
+
+def _copy(e: _Emit, a: Any, _: Any, c: Any, __: Any, ___: Any, a3: Any, a2: Any, ____: Any, c3: Any, c2: Any,
+          k3: Any, k2: Any, *rest: Any) -> None:  # fmt: skip
+    """COLUMNS floats from a + i·a3 + j·a2 to c + i·c3 + j·c2, for i < k3, j < k2."""
+    builder = e.builder
+    with cgutils.for_range(builder, k3) as outer, cgutils.for_range(builder, k2) as inner:
+        source, target = (
+            e.at(builder.inttoptr(base, _POINTER), builder.mul(outer.index, far), builder.mul(inner.index, near))
+            for base, far, near in ((a, a3, a2), (c, c3, c2)))  # fmt: skip
+        row = [e.load(e.at(source, v * LANES)) for v in range(VECTORS)]
+        for v, value in enumerate(row):
+            builder.store(value, e.at(target, v * LANES), align=4)
 
 
 # What `tile` computes: R rows of V vectors; fewer rows; one vector. R rows of channels; of one vector or less of them.
-FULL, SHORT, HALF, CHANNELS_FULL, CHANNELS_PART, DOT_ONE = range(6)  # then of 2, .. columns
+FULL, SHORT, HALF, CHANNELS_FULL, CHANNELS_PART, TURN, COPY, DOT_ONE = range(8)  # then dots of 2, .. columns
 _EMIT = (_outer(ROWS, VECTORS), _outer(FEW, VECTORS), _outer(ROWS, 1), _channels(CHANNEL_ROWS, CHANNEL_VECTORS),
-         _channels(CHANNEL_ROWS, 1), *[_dot(n + 1) for n in range(len(DOT_ROWS))])  # fmt: skip
+         _channels(CHANNEL_ROWS, 1), _turn, _copy, *[_dot(n + 1) for n in range(len(DOT_ROWS))])  # fmt: skip
 
 
 @_pasted
@@ -250,18 +294,18 @@ def _any_tile(typing, which, numbers):  # type: ignore[no-untyped-def]
         builder.position_at_end(end)
         return context.get_dummy_value()
 
-    return types.void(types.intp, types.UniTuple(types.intp, 13)), codegen
+    return types.void(types.intp, types.UniTuple(types.intp, 14)), codegen
 
 
-def _tile(which, a, a_table, c, c_table, a3, a2, b, b3, b2, k3, k2, k, last):  # type: ignore[no-untyped-def]
-    """One of the tiles above; last: for `dot` b4, for the others whether to add to c."""
-    _any_tile(which, (a, a_table, c, c_table, a3, a2, b, b3, b2, k3, k2, k, last))
+def _tile(which, a, a_table, c, c_table, tiles, a3, a2, b, b3, b2, k3, k2, k, last):  # type: ignore[no-untyped-def]
+    """Tiles of one of these kinds; last: for `dot` b4, for the others whether to add to c."""
+    _any_tile(which, (a, a_table, c, c_table, tiles, a3, a2, b, b3, b2, k3, k2, k, last))
 
 
 def _address_of(function: Callable[..., None]) -> int:
-    """The function of 14 integers as machine code, kept on disk as in threads.py."""
+    """The function of 15 integers as machine code, kept on disk as in threads.py."""
     function.__qualname__ += "_" + _sources
-    signature = types.void(*[types.intp] * 14)
+    signature = types.void(*[types.intp] * 15)
     try:
         code: Any = numba.cfunc(signature, cache=True)(function)
     except RuntimeError:
