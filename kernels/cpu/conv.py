@@ -296,14 +296,15 @@ def _pack_tap(w: Array, packed: Array, geometry: Array, order: Array, task: int,
         if count == COLUMNS:
             done = inner - inner % LANES
             table = np.arange(COLUMNS) * groups * inner
-            call(tile, (TURN, w.ctypes.data + 4 * at, table.ctypes.data, packed.ctypes.data + 4 * target, 0, 0, width,
-                        0, 0, 0, 0, inner // LANES, COLUMNS // LANES, 0, 0))
+            call(tile, (TURN, w.ctypes.data + 4 * at, table.ctypes.data, packed.ctypes.data + 4 * target, 0,
+                        inner // LANES, 0, 0, COLUMNS // LANES, 0, width))
         for n in range(count):
             for k in range(done, inner):
                 packed[target + k * width + n] = w[at + n * groups * inner + k]
     elif count == COLUMNS:
-        call(tile, (COPY, w.ctypes.data + 4 * (source + q * columns + t), 0, packed.ctypes.data + 4 * target, 0, 0, 0,
-                    groups * columns, 0, 0, width, 1, inner, 0, 0))
+        table = np.arange(inner) * groups * columns
+        call(tile, (COPY, w.ctypes.data + 4 * (source + q * columns + t), table.ctypes.data,
+                    packed.ctypes.data + 4 * target, 0, inner, 0, 0, 0, 0, width))
     else:
         for k in range(inner):
             for n in range(count):
@@ -311,34 +312,37 @@ def _pack_tap(w: Array, packed: Array, geometry: Array, order: Array, task: int,
 
 
 @compiled
-def _multiply(a: int, a_rows: Array, a3: int, a2: int, b: int, positions: int, first: int, b3: int, b2: int, c: Array,
-              c_shift: int, c_rows: Array, rows: int, columns: int, k3: int, k2: int, k: int, add: int,
-              scratch: Array, scratch_rows: Array, tile: int) -> None:  # fmt: skip
-    """c[rows, columns] (+)= a · b, panel by panel of `positions` rows, from row `first` on. b strides count rows.
+def _multiply(a: int, a_rows: Array, b: int, positions: int, steps: Array, count: int, c: Array, c_shift: int,
+              c_rows: Array, rows: int, columns: int, k: int, add: int, scratch: Array, scratch_rows: Array,
+              tile: int) -> None:  # fmt: skip
+    """c[rows, columns] (+)= a · b, panel by panel of `positions` rows; steps: offsets in a, and rows of b.
 
     Both tables of rows go on to a whole tile, with rows that do no harm; columns short of one pass through `scratch`.
     """
+    wide = np.empty((count, 2), np.int64)
     for t in range(0, columns, COLUMNS):
-        count = min(COLUMNS, columns - t)
-        width = _panel_width(count)
-        panel, shift = b + 4 * (t * positions + first * width), c_shift + t
-        if count < width:
+        here = min(COLUMNS, columns - t)
+        width, which = (COLUMNS, FULL) if here > LANES else (LANES, HALF)
+        for i in range(count):
+            wide[i, 0], wide[i, 1] = steps[i, 0], steps[i, 1] * width
+        panel, target = b + 4 * t * positions, c.ctypes.data + 4 * (c_shift + t)
+        if here < width:
             for m in range(0, rows, ROWS):
-                call(tile, (HALF if width < COLUMNS else FULL, a, a_rows.ctypes.data + 8 * m, scratch.ctypes.data,
-                            scratch_rows.ctypes.data, 1, a3, a2, panel, b3 * width, b2 * width, k3, k2, k, 0))
+                call(tile, (which, a, a_rows.ctypes.data + 8 * m, scratch.ctypes.data, scratch_rows.ctypes.data, 1,
+                            panel, wide.ctypes.data, count, k, 0))
                 for r in range(min(ROWS, rows - m)):
-                    for n in range(count):
-                        at = c_rows[m + r] + shift + n
+                    for n in range(here):
+                        at = c_rows[m + r] + c_shift + t + n
                         c[at] = scratch[r * COLUMNS + n] + (c[at] if add else np.float32(0))
             continue
         short = width == COLUMNS and 0 < rows % ROWS <= FEW
         tiles = (rows + ROWS - 1) // ROWS - short
-        call(tile, (HALF if width < COLUMNS else FULL, a, a_rows.ctypes.data, c.ctypes.data + 4 * shift,
-                    c_rows.ctypes.data, tiles, a3, a2, panel, b3 * width, b2 * width, k3, k2, k, add))
+        call(tile, (which, a, a_rows.ctypes.data, target, c_rows.ctypes.data, tiles, panel, wide.ctypes.data, count, k,
+                    add))
         if short:
             done = 8 * tiles * ROWS
-            call(tile, (SHORT, a, a_rows.ctypes.data + done, c.ctypes.data + 4 * shift, c_rows.ctypes.data + done, 1,
-                        a3, a2, panel, b3 * width, b2 * width, k3, k2, k, add))
+            call(tile, (SHORT, a, a_rows.ctypes.data + done, target, c_rows.ctypes.data + done, 1, panel,
+                        wide.ctypes.data, count, k, add))
 
 
 @compiled
@@ -371,39 +375,44 @@ def _gather_block(source: Array, packed: Array, y: Array, geometry: Array, rows:
     spare = np.empty(channels_out + CHANNELS, np.float32)
     a_rows[count:], c_rows[count:] = a_rows[0], (spare.ctypes.data - y.ctypes.data) // 4
     positions = geometry[10] * kernel_across * inner
-    first = (tap_down * kernel_across + tap_across) * inner
     k2, k = taps_across, inner
     if step_across == 1 and inner == channels_in:  # neighbouring taps read one stretch of memory
         k2, k = 1, taps_across * inner
-    a3, a2, b3, b2 = step_down * width_in * channels_in, step_across * channels_in, kernel_across * inner, inner
+    steps = np.empty((taps_down * k2, 2), np.int64)
+    unit = groups if kind == _CHANNELS else 1
+    for i in range(taps_down):
+        for j in range(k2):
+            steps[i * k2 + j, 0] = (i * step_down * width_in + j * step_across) * channels_in
+            steps[i * k2 + j, 1] = ((tap_down + i) * kernel_across + tap_across + j) * inner * unit
     if kind == _CHANNELS:
-        b = packed.ctypes.data + 4 * first * groups
-        for m in range(0, count, CHANNEL_ROWS):
-            t = 0
-            while t < groups:
-                lanes = CHANNELS if groups - t >= CHANNELS else min(LANES, groups - t)
-                call(tile, (CHANNELS_FULL if lanes == CHANNELS else CHANNELS_PART, source.ctypes.data + 4 * t,
-                            a_rows.ctypes.data + 8 * m, y.ctypes.data + 4 * t, c_rows.ctypes.data + 8 * m, 1, a3, a2,
-                            b + 4 * t, b3 * groups, b2 * groups, taps_down, taps_across, lanes, 0))
-                t += lanes
+        t = 0
+        while t < groups:
+            lanes = CHANNELS if groups - t >= CHANNELS else min(LANES, groups - t)
+            call(tile, (CHANNELS_FULL if lanes == CHANNELS else CHANNELS_PART, source.ctypes.data + 4 * t,
+                        a_rows.ctypes.data, y.ctypes.data + 4 * t, c_rows.ctypes.data,
+                        (count + CHANNEL_ROWS - 1) // CHANNEL_ROWS, packed.ctypes.data + 4 * t, steps.ctypes.data,
+                        len(steps), lanes, 0))
+            t += lanes
         return
     for q in range(groups):
         a = source.ctypes.data + 4 * q * inner
         if kind == _DOT:
-            b = packed.ctypes.data + 4 * (q * width * positions + first)
             tiles = (count + DOT_ROWS[width - 1] - 1) // DOT_ROWS[width - 1]
             call(tile, (DOT_ONE + width - 1, a, a_rows.ctypes.data, y.ctypes.data + 4 * q * width, c_rows.ctypes.data,
-                        tiles, a3, a2, b, b3, b2, taps_down, k2, k, positions))
+                        tiles, packed.ctypes.data + 4 * q * width * positions, steps.ctypes.data, len(steps), k,
+                        positions))
             continue
         b = packed.ctypes.data + 4 * q * positions * geometry[15]
-        at_once = max(1, _DEPTH // (k2 * k))  # rows of taps
-        parts = (k + _DEPTH // 2) // _DEPTH if k2 == 1 else 1
-        stretch = (k + parts - 1) // parts if parts > 1 else k
-        for tap in range(0, taps_down, at_once):
+        at_once = max(1, _DEPTH // k)
+        parts = max(1, (k + _DEPTH // 2) // _DEPTH)
+        stretch = (k + parts - 1) // parts
+        for step in range(0, len(steps), at_once):
+            now = min(at_once, len(steps) - step)
             for start in range(0, k, stretch):
-                _multiply(a + 4 * (tap * a3 + start), a_rows, a3, a2, b, positions, first + tap * b3 + start, b3, b2,
-                          y, q * width, c_rows, count, width, min(at_once, taps_down - tap), k2,
-                          min(stretch, k - start), tap + start, scratch, scratch_rows, tile)
+                _multiply(a, a_rows, b, positions, steps[step:], now, y, q * width, c_rows, count, width,
+                          min(stretch, k - start), step + start, scratch, scratch_rows, tile)
+                steps[step : step + now] += min(stretch, k - start)
+            steps[step : step + now] -= k
 
 
 @compiled
@@ -434,7 +443,7 @@ def _weight_task(x: Array, g: Array, sums: Array, geometry: Array, jobs: Array, 
     table = np.empty(stride_across * pitch * some + LANES, np.int64)
     packed = np.empty(groups * padded * pixels * some, np.float32)
     a_rows, c_rows = np.empty(_ROWS_AT_ONCE + _SPARE, np.int64), np.empty(_ROWS_AT_ONCE + _SPARE, np.int64)
-    spare = np.empty(columns, np.float32)
+    spare, steps = np.empty(columns, np.float32), np.empty((depth, 2), np.int64)
     scratch, scratch_rows = np.empty(ROWS * COLUMNS, np.float32), np.arange(ROWS) * COLUMNS
     for n in range(n0, n1, some):
         images = min(some, n1 - n)
@@ -449,6 +458,9 @@ def _weight_task(x: Array, g: Array, sums: Array, geometry: Array, jobs: Array, 
                 i0, i1 = max(i0, r0), min(i1, r0 + depth)
                 if i0 >= i1:
                     continue
+                for i in range(i1 - i0):
+                    steps[i, 0] = i * stride_down * channels_in * line
+                    steps[i, 1] = ((i0 + i) * columns_out + j0) * images
                 for q in range(groups):
                     m, left_over = 0, (a1 - a0) * (b1 - b0) * inner
                     for a in range(a0, a1):
@@ -465,11 +477,10 @@ def _weight_task(x: Array, g: Array, sums: Array, geometry: Array, jobs: Array, 
                                 if m == _ROWS_AT_ONCE or left_over == 0:
                                     a_rows[m : m + ROWS] = a_rows[0]
                                     c_rows[m : m + ROWS] = (spare.ctypes.data - sums.ctypes.data) // 4
-                                    _multiply(turned.ctypes.data, a_rows, 0, stride_down * channels_in * line,
+                                    _multiply(turned.ctypes.data, a_rows,
                                               packed.ctypes.data + 4 * q * padded * pixels * images, pixels * images,
-                                              (i0 * columns_out + j0) * images, 0, columns_out * images, sums, 0,
-                                              c_rows, m, t1 - t0, 1, i1 - i0, (j1 - j0) * images, 1, scratch,
-                                              scratch_rows, tile)
+                                              steps, i1 - i0, sums, 0, c_rows, m, t1 - t0, (j1 - j0) * images, 1,
+                                              scratch, scratch_rows, tile)
                                     m = 0
 
 
@@ -486,8 +497,8 @@ def _turn(x: Array, turned: Array, table: Array, n: int, images: int, height: in
     whole = channels_in - channels_in % LANES
     for row in range(height):
         first, to = (n * height + row) * width * channels_in, row * channels_in * line
-        call(tile, (TURN, x.ctypes.data + 4 * first, table.ctypes.data, turned.ctypes.data + 4 * to, 0, 0, line, 0,
-                    0, 0, 0, whole // LANES, (line + LANES - 1) // LANES, 0, 0))
+        call(tile, (TURN, x.ctypes.data + 4 * first, table.ctypes.data, turned.ctypes.data + 4 * to, 0,
+                    whole // LANES, 0, 0, (line + LANES - 1) // LANES, 0, line))
         for c in range(whole, channels_in):
             for place in range(line):
                 turned[to + c * line + place] = x[first + table[place] + c]
@@ -497,19 +508,21 @@ def _turn(x: Array, turned: Array, table: Array, n: int, images: int, height: in
 def _pack_pixels(g: Array, packed: Array, n: int, images: int, pixels: int, channels_out: int, first: int,
                  columns: int, tile: int) -> None:  # fmt: skip
     """(n, pixels, O) -> (panels, pixels, n, width)"""
+    table = np.empty(pixels * images, np.int64)
+    for p in range(pixels):
+        for m in range(images):
+            table[p * images + m] = (m * pixels + p) * channels_out
     for t in range(0, columns, COLUMNS):
         count = min(COLUMNS, columns - t)
         width = _panel_width(count)
         target, source = t * pixels * images, n * pixels * channels_out + first + t
         if count == COLUMNS:
-            call(tile, (COPY, g.ctypes.data + 4 * source, 0, packed.ctypes.data + 4 * target, 0, 0, channels_out,
-                        pixels * channels_out, 0, images * COLUMNS, COLUMNS, pixels, images, 0, 0))
+            call(tile, (COPY, g.ctypes.data + 4 * source, table.ctypes.data, packed.ctypes.data + 4 * target, 0,
+                        len(table), 0, 0, 0, 0, COLUMNS))
             continue
-        for p in range(pixels):
-            for m in range(images):
-                to, at = target + (p * images + m) * width, source + (m * pixels + p) * channels_out
-                for c in range(width):
-                    packed[to + c] = g[at + c] if c < count else np.float32(0)
+        for p in range(len(table)):
+            for c in range(width):
+                packed[target + p * width + c] = g[source + table[p] + c] if c < count else np.float32(0)
 
 
 @compiled
@@ -522,6 +535,11 @@ def _weight_channels(x: Array, g: Array, sums: Array, geometry: Array, jobs: Arr
     spare = np.empty(channels_in + CHANNELS, np.float32)
     for job in range(len(jobs)):
         i0, i1, j0, j1, a0, a1, b0, b1 = jobs[job]
+        steps = np.empty(((i1 - i0) * (j1 - j0), 2), np.int64)
+        for i in range(i1 - i0):
+            for j in range(j1 - j0):
+                steps[i * (j1 - j0) + j, 0] = (i * stride_down * width + j * stride_across) * channels_in
+                steps[i * (j1 - j0) + j, 1] = (((n * rows_out + i0 + i) * columns_out) + j0 + j) * channels_in
         m, left_over = 0, (a1 - a0) * (b1 - b0)
         for a in range(a0, a1):
             row = i0 * stride_down + a * dilation_down - top
@@ -538,9 +556,7 @@ def _weight_channels(x: Array, g: Array, sums: Array, geometry: Array, jobs: Arr
                     lanes = CHANNELS if channels_in - t >= CHANNELS else min(LANES, channels_in - t)
                     call(tile, (CHANNELS_FULL if lanes == CHANNELS else CHANNELS_PART, x.ctypes.data + 4 * t,
                                 a_rows.ctypes.data, sums.ctypes.data + 4 * t, c_rows.ctypes.data, 1,
-                                stride_down * width * channels_in, stride_across * channels_in,
-                                g.ctypes.data + 4 * (((n * rows_out + i0) * columns_out + j0) * channels_in + t),
-                                columns_out * channels_in, channels_in, i1 - i0, j1 - j0, lanes, 1))
+                                g.ctypes.data + 4 * t, steps.ctypes.data, len(steps), lanes, 1))
                     t += lanes
                 m = 0
 

@@ -1,19 +1,21 @@
-"""The register tiles under the convolutions: a few rows of sums stay in registers while three loops run.
+"""The register tiles under the convolutions: a few rows of sums stay in registers while two loops run.
 
-    outer      c[m, n] (+)= Σ a[m, i, j, l] · b[i, j, l, n]     n over V vectors: R numbers of a meet V vectors of b
-    channels   c[m, n] (+)= Σ a[m, i, j, n] · b[i, j, n]        lane by lane, as in a depthwise convolution
-    dot        c[m, n]    = Σ a[m, i, j, l] · b[n, i, j, l]     few columns: the lanes run along l
+    outer      c[m, n] (+)= Σ a[m, i, l] · b[i, l, n]     n over V vectors: R numbers of a meet V vectors of b
+    channels   c[m, n] (+)= Σ a[m, i, n] · b[i, n]        lane by lane, as in a depthwise convolution
+    dot        c[m, n]    = Σ a[m, i, l] · b[n, i, l]     few columns: the lanes run along l
+    turn       c[l, m] = a[m, l]                          LANES rows at a time
+    copy       c[m, :] = a[m, :]                          COLUMNS numbers
 
-over i < k3, j < k2, l < k. Step (i, j) reads a at i·a3 + j·a2 and b at i·b3 + j·b2; l is next to l + 1 in a. The rows
-are wherever a table of offsets says: neighbouring pixels, one pixel of many images, or taps of a window.
+over steps i and l < k; l is next to l + 1. The rows of a and c and the steps are wherever tables of offsets say:
+neighbouring pixels, one pixel of many images, or taps; the taps inside the image, or rows of pixels.
 
-A step of `outer` loads V vectors of b and R broadcast numbers of a for R·V multiply-adds: 8 loads for 12 on AVX2, 14
+In `outer` an l loads V vectors of b and R broadcast numbers of a for R·V multiply-adds: 8 loads for 12 on AVX2, 14
 for 24 on AVX-512, so their units and not the loads are what limits it. Numba's own loops would not keep the sums in
-registers, so the tiles are written as LLVM instructions. a, b, c and the tables of rows are addresses; offsets and
-strides count floats.
+registers, so the tiles are written as LLVM instructions. Arrays and tables are addresses, offsets count floats.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numba
@@ -61,12 +63,43 @@ class _Emit:
             base = self.builder.gep(base, [_INDEX(offset) if isinstance(offset, int) else offset], source_etype=kind)
         return base
 
-    def rows(self, base: Any, table: Any, count: int) -> list[Any]:
-        base, table = (self.builder.inttoptr(address, _POINTER) for address in (base, table))
-        return [self.at(base, self.builder.load(self.at(table, m, kind=_INDEX), typ=_INDEX)) for m in range(count)]
+    def pointer(self, address: Any) -> Any:
+        return self.builder.inttoptr(address, _POINTER)
 
-    def load(self, place: Any) -> Any:
-        return self.builder.load(place, typ=self.vector, align=4)
+    def entry(self, table: Any, number: Any) -> Any:
+        """Of a table of offsets."""
+        return self.builder.load(self.at(self.pointer(table), number, kind=_INDEX), typ=_INDEX)
+
+    def rows(self, base: Any, table: Any, count: int) -> list[Any]:
+        return [self.at(self.pointer(base), self.entry(table, m)) for m in range(count)]
+
+    @contextmanager
+    def tiles(self, count: Any, rows: int, *tables: Any) -> Iterator[list[Any]]:
+        """One tile after the other: where its part of each table begins."""
+        with cgutils.for_range(self.builder, count) as tile:
+            on = self.builder.mul(tile.index, _INDEX(8 * rows))
+            yield [self.builder.add(table, on) for table in tables]
+
+    @contextmanager
+    def steps(self, table: Any, count: Any) -> Iterator[tuple[Any, Any]]:
+        """One step after the other: its offsets in a and in b."""
+        with cgutils.for_range(self.builder, count) as step:
+            first = self.builder.mul(step.index, _INDEX(2))
+            yield self.entry(table, first), self.entry(table, self.builder.add(first, _INDEX(1)))
+
+    def load(self, place: Any, mask: Any = None) -> Any:
+        if mask is None:
+            return self.builder.load(place, typ=self.vector, align=4)
+        load = self.declare(f"llvm.masked.load.v{LANES}f32.p0", self.vector, _POINTER, _INT32, mask.type, self.vector)
+        return self.builder.call(load, [place, _INT32(4), mask, self.zero])
+
+    def store(self, value: Any, place: Any, mask: Any) -> None:
+        if mask is None:
+            self.builder.store(value, place, align=4)
+            return
+        store = self.declare(f"llvm.masked.store.v{LANES}f32.p0", ir.VoidType(), self.vector, _POINTER, _INT32,
+                             mask.type)  # fmt: skip
+        self.builder.call(store, [value, place, _INT32(4), mask])
 
     def splat(self, value: Any, kind: Any) -> Any:
         undefined = ir.Constant(ir.VectorType(kind, LANES), ir.Undefined)
@@ -77,15 +110,6 @@ class _Emit:
         """The mask of the first `count` lanes."""
         numbers = ir.Constant(ir.VectorType(_INDEX, LANES), list(range(LANES)))
         return self.builder.icmp_signed("<", numbers, self.splat(count, _INDEX))
-
-    def masked_load(self, place: Any, mask: Any) -> Any:
-        load = self.declare(f"llvm.masked.load.v{LANES}f32.p0", self.vector, _POINTER, _INT32, mask.type, self.vector)
-        return self.builder.call(load, [place, _INT32(4), mask, self.zero])
-
-    def masked_store(self, value: Any, place: Any, mask: Any) -> None:
-        store = self.declare(f"llvm.masked.store.v{LANES}f32.p0", ir.VoidType(), self.vector, _POINTER, _INT32,
-                             mask.type)  # fmt: skip
-        self.builder.call(store, [value, place, _INT32(4), mask])
 
     def multiply_add(self, x: Any, y: Any, place: Any) -> None:
         """The sum in the register `place` += x·y."""
@@ -103,6 +127,17 @@ class _Emit:
             for place in row:
                 self.builder.store(self.zero, place)
         return places
+
+    def finish(self, sums: Any, targets: list[Any], add: Any, mask: Any) -> None:
+        """Store the sums, or add them to what is there."""
+        places = [(total, self.at(target, v * LANES)) for row, target in zip(sums, targets, strict=True)
+                  for v, total in enumerate(row)]  # fmt: skip
+        with self.builder.if_then(self.builder.icmp_signed("!=", add, _INDEX(0))):
+            for total, place in places:
+                more = self.builder.fadd(self.load(place, mask), self.builder.load(total, typ=self.vector))
+                self.builder.store(more, total)
+        for total, place in places:
+            self.store(self.builder.load(total, typ=self.vector), place, mask)
 
     def add_up(self, value: Any) -> Any:
         """The sum of the lanes, pairwise."""
@@ -127,150 +162,106 @@ def call(typing, address, numbers):  # type: ignore[no-untyped-def]
     return types.void(types.intp, types.UniTuple(types.intp, len(numbers))), codegen
 
 
-def _tables(rows: int, emit: Callable[..., None]) -> Callable[..., None]:
-    """`emit` for one tile after the other: the tables of the next one begin `rows` entries further."""
-
-    def emit_all(e: _Emit, a: Any, a_table: Any, c: Any, c_table: Any, tiles: Any, *rest: Any) -> None:
-        with cgutils.for_range(e.builder, tiles) as tile:
-            on = e.builder.mul(tile.index, _INDEX(8 * rows))
-            emit(e, a, e.builder.add(a_table, on), c, e.builder.add(c_table, on), *rest)
-
-    return emit_all
-
-
 def _outer(rows: int, vectors: int) -> Any:
-    def emit(e: _Emit, a: Any, a_table: Any, c: Any, c_table: Any, a3: Any, a2: Any, b: Any, b3: Any, b2: Any,
-             k3: Any, k2: Any, k: Any, add: Any) -> None:  # fmt: skip
-        builder, width = e.builder, vectors * LANES
-        sums = e.sums(rows, vectors)
-        a_rows, base = e.rows(a, a_table, rows), builder.inttoptr(b, _POINTER)
-        with cgutils.for_range(builder, k3) as outer, cgutils.for_range(builder, k2) as middle:
-            a_now = builder.add(builder.mul(outer.index, a3), builder.mul(middle.index, a2))
-            b_now = builder.add(builder.mul(outer.index, b3), builder.mul(middle.index, b2))
-            with cgutils.for_range(builder, k) as inner:
-                place = e.at(base, builder.add(b_now, builder.mul(inner.index, _INDEX(width))))
+    def emit(e: _Emit, a: Any, a_table: Any, c: Any, c_table: Any, tiles: Any, b: Any, steps: Any, count: Any,
+             k: Any, add: Any) -> None:  # fmt: skip
+        with e.tiles(tiles, rows, a_table, c_table) as (a_place, c_place):
+            sums, a_rows = e.sums(rows, vectors), e.rows(a, a_place, rows)
+            with e.steps(steps, count) as (a_step, b_step), cgutils.for_range(e.builder, k) as inner:
+                place = e.at(e.pointer(b), b_step, e.builder.mul(inner.index, _INDEX(vectors * LANES)))
                 b_row = [e.load(e.at(place, v * LANES)) for v in range(vectors)]
                 for m in range(rows):
-                    x = builder.load(e.at(a_rows[m], builder.add(a_now, inner.index)), typ=_FLOAT)
+                    x = e.builder.load(e.at(a_rows[m], e.builder.add(a_step, inner.index)), typ=_FLOAT)
                     x = e.splat(x, _FLOAT)
                     for v in range(vectors):
                         e.multiply_add(x, b_row[v], sums[m][v])
-        targets = e.rows(c, c_table, rows)
-        _finish(e, sums, targets, add, None)
+            e.finish(sums, e.rows(c, c_place, rows), add, None)
 
-    return _tables(rows, emit)
+    return emit
 
 
 def _channels(rows: int, vectors: int) -> Any:
-    """Its last vector has `lanes` lanes."""
+    """With one vector, k of its lanes."""
 
-    def emit(e: _Emit, a: Any, a_table: Any, c: Any, c_table: Any, a3: Any, a2: Any, b: Any, b3: Any, b2: Any,
-             k3: Any, k2: Any, lanes: Any, add: Any) -> None:  # fmt: skip
-        builder = e.builder
-        sums = e.sums(rows, vectors)
-        a_rows, base = e.rows(a, a_table, rows), builder.inttoptr(b, _POINTER)
-        mask = e.first(lanes) if vectors == 1 else None
+    def emit(e: _Emit, a: Any, a_table: Any, c: Any, c_table: Any, tiles: Any, b: Any, steps: Any, count: Any,
+             k: Any, add: Any) -> None:  # fmt: skip
+        mask = e.first(k) if vectors == 1 else None
+        with e.tiles(tiles, rows, a_table, c_table) as (a_place, c_place):
+            sums, a_rows = e.sums(rows, vectors), e.rows(a, a_place, rows)
+            with e.steps(steps, count) as (a_step, b_step):
+                b_row = [e.load(e.at(e.pointer(b), b_step, v * LANES), mask) for v in range(vectors)]
+                for m in range(rows):
+                    for v in range(vectors):
+                        e.multiply_add(e.load(e.at(a_rows[m], a_step, v * LANES), mask), b_row[v], sums[m][v])
+            e.finish(sums, e.rows(c, c_place, rows), add, mask)
 
-        def load(place: Any) -> Any:
-            return e.load(place) if mask is None else e.masked_load(place, mask)
-
-        with cgutils.for_range(builder, k3) as outer, cgutils.for_range(builder, k2) as middle:
-            a_now = builder.add(builder.mul(outer.index, a3), builder.mul(middle.index, a2))
-            b_now = builder.add(builder.mul(outer.index, b3), builder.mul(middle.index, b2))
-            b_row = [load(e.at(base, b_now, v * LANES)) for v in range(vectors)]
-            for m in range(rows):
-                for v in range(vectors):
-                    e.multiply_add(load(e.at(a_rows[m], a_now, v * LANES)), b_row[v], sums[m][v])
-        _finish(e, sums, e.rows(c, c_table, rows), add, mask)
-
-    return _tables(rows, emit)
-
-
-def _finish(e: _Emit, sums: Any, targets: Any, add: Any, mask: Any) -> None:
-    def places() -> Any:
-        for m, row in enumerate(sums):
-            for v, total in enumerate(row):
-                yield total, e.at(targets[m], v * LANES)
-
-    with e.builder.if_then(e.builder.icmp_signed("!=", add, _INDEX(0))):
-        for total, target in places():
-            old = e.load(target) if mask is None else e.masked_load(target, mask)
-            e.builder.store(e.builder.fadd(old, e.builder.load(total, typ=e.vector)), total)
-    for total, target in places():
-        value = e.builder.load(total, typ=e.vector)
-        if mask is None:
-            e.builder.store(value, target, align=4)
-        else:
-            e.masked_store(value, target, mask)
+    return emit
 
 
 def _dot(columns: int) -> Any:
-    """Column n of b lies n·b4 further."""
+    """Column n of b lies n·apart further."""
     rows = DOT_ROWS[columns - 1]
 
-    def emit(e: _Emit, a: Any, a_table: Any, c: Any, c_table: Any, a3: Any, a2: Any, b: Any, b3: Any, b2: Any,
-             k3: Any, k2: Any, k: Any, b4: Any) -> None:  # fmt: skip
+    def emit(e: _Emit, a: Any, a_table: Any, c: Any, c_table: Any, tiles: Any, b: Any, steps: Any, count: Any,
+             k: Any, apart: Any) -> None:  # fmt: skip
         builder = e.builder
-        sums = e.sums(rows, columns)
-        a_rows, base = e.rows(a, a_table, rows), builder.inttoptr(b, _POINTER)
-        b_rows = [e.at(base, builder.mul(b4, _INDEX(n))) for n in range(columns)]
+        b_rows = [e.at(e.pointer(b), builder.mul(apart, _INDEX(n))) for n in range(columns)]
         whole = builder.and_(k, _INDEX(-LANES))
         mask = e.first(builder.sub(k, whole))
-        with cgutils.for_range(builder, k3) as outer, cgutils.for_range(builder, k2) as middle:
-            a_now = builder.add(builder.mul(outer.index, a3), builder.mul(middle.index, a2))
-            b_now = builder.add(builder.mul(outer.index, b3), builder.mul(middle.index, b2))
+        with e.tiles(tiles, rows, a_table, c_table) as (a_place, c_place):
+            sums, a_rows = e.sums(rows, columns), e.rows(a, a_place, rows)
+            with e.steps(steps, count) as (a_step, b_step):
 
-            def step(at: Any, load: Callable[[Any], Any]) -> None:
-                b_row = [load(e.at(row, builder.add(b_now, at))) for row in b_rows]
-                for m in range(rows):
-                    x = load(e.at(a_rows[m], builder.add(a_now, at)))
-                    for n in range(columns):
-                        e.multiply_add(x, b_row[n], sums[m][n])
+                def step(at: Any, mask: Any) -> None:
+                    b_row = [e.load(e.at(row, b_step, at), mask) for row in b_rows]
+                    for m in range(rows):
+                        x = e.load(e.at(a_rows[m], a_step, at), mask)
+                        for n in range(columns):
+                            e.multiply_add(x, b_row[n], sums[m][n])
 
-            with cgutils.for_range_slice(builder, _INDEX(0), whole, _INDEX(LANES), inc=True) as (at, _):
-                step(at, e.load)
-            with builder.if_then(builder.icmp_signed("<", whole, k)):
-                step(whole, lambda place: e.masked_load(place, mask))
-        for m, target in enumerate(e.rows(c, c_table, rows)):
-            for n in range(columns):
-                builder.store(e.add_up(builder.load(sums[m][n], typ=e.vector)), e.at(target, n), align=4)
+                with cgutils.for_range_slice(builder, _INDEX(0), whole, _INDEX(LANES), inc=True) as (at, _):
+                    step(at, None)
+                with builder.if_then(builder.icmp_signed("<", whole, k)):
+                    step(whole, mask)
+            for m, target in enumerate(e.rows(c, c_place, rows)):
+                for n in range(columns):
+                    total = e.add_up(builder.load(sums[m][n], typ=e.vector))
+                    builder.store(total, e.at(target, n), align=4)
 
-    return _tables(rows, emit)
+    return emit
 
 
-def _turn(e: _Emit, a: Any, a_table: Any, c: Any, _: Any, __: Any, line: Any, ___: Any, *rest: Any) -> None:
-    """LANES·k3 lines of LANES·k2 numbers, of c, `line` apart: number p of line n is n floats after where row p says.
+def _turn(e: _Emit, a: Any, a_table: Any, c: Any, _: Any, groups: Any, __: Any, ___: Any, across: Any, ____: Any,
+          line: Any) -> None:  # fmt: skip
+    """LANES·groups lines of LANES·across numbers, `line` apart.
 
     What the last vector of a line writes too far belongs to the next line, and is written again there.
     """
     builder = e.builder
-    groups, across = rest[3], rest[4]
+    orders = [[n // 2 + half + LANES * (n % 2) for n in range(LANES)] for half in (0, LANES // 2)]
+    halves = [ir.Constant(ir.VectorType(_INT32, LANES), order) for order in orders]
     with cgutils.for_range(builder, groups) as group, cgutils.for_range(builder, across) as place:
         lines = builder.mul(group.index, _INDEX(LANES))
         first = builder.mul(builder.sub(builder.sub(across, place.index), _INDEX(1)), _INDEX(LANES))
         table = builder.add(a_table, builder.mul(first, _INDEX(8)))
         square = [e.load(e.at(row, lines)) for row in e.rows(a, table, LANES)]
-        low, high = ([n // 2 + half + LANES * (n % 2) for n in range(LANES)] for half in (0, LANES // 2))
-        low, high = (ir.Constant(ir.VectorType(_INT32, LANES), order) for order in (low, high))
-        for _ in range(LANES.bit_length() - 1):  # each interleaves the first half of the rows with the second
+        for _ in range(LANES.bit_length() - 1):  # each time the second half of the rows goes between the first
             pairs = list(zip(square[: LANES // 2], square[LANES // 2 :], strict=True))
-            square = [builder.shuffle_vector(x, y, order) for x, y in pairs for order in (low, high)]
-        target = e.at(builder.inttoptr(c, _POINTER), builder.mul(lines, line), first)
+            square = [builder.shuffle_vector(x, y, half) for x, y in pairs for half in halves]
+        target = e.at(e.pointer(c), builder.mul(lines, line), first)
         for n, row in enumerate(square):
             builder.store(row, e.at(target, builder.mul(line, _INDEX(n))), align=4)
 
 
-def _copy(e: _Emit, a: Any, _: Any, c: Any, __: Any, ___: Any, a3: Any, a2: Any, ____: Any, c3: Any, c2: Any,
-          k3: Any, k2: Any, *rest: Any) -> None:  # fmt: skip
-    """COLUMNS floats from a + i·a3 + j·a2 to c + i·c3 + j·c2, for i < k3, j < k2."""
-    builder = e.builder
-    with cgutils.for_range(builder, k3) as outer, cgutils.for_range(builder, k2) as inner:
-        source, target = (
-            e.at(builder.inttoptr(base, _POINTER), builder.mul(outer.index, far), builder.mul(inner.index, near))
-            for base, far, near in ((a, a3, a2), (c, c3, c2)))  # fmt: skip
-        row = [e.load(e.at(source, v * LANES)) for v in range(VECTORS)]
-        for v, value in enumerate(row):
-            builder.store(value, e.at(target, v * LANES), align=4)
+def _copy(e: _Emit, a: Any, a_table: Any, c: Any, _: Any, rows: Any, __: Any, ___: Any, ____: Any, _____: Any,
+          apart: Any) -> None:  # fmt: skip
+    """Row m of c lies m·apart further."""
+    with cgutils.for_range(e.builder, rows) as row:
+        table = e.builder.add(a_table, e.builder.mul(row.index, _INDEX(8)))
+        values = [e.load(e.at(source, v * LANES)) for source in e.rows(a, table, 1) for v in range(VECTORS)]
+        target = e.at(e.pointer(c), e.builder.mul(row.index, apart))
+        for v, value in enumerate(values):
+            e.builder.store(value, e.at(target, v * LANES), align=4)
 
 
 # What `tile` computes: R rows of V vectors; fewer rows; one vector. R rows of channels; of one vector or less of them.
@@ -294,18 +285,18 @@ def _any_tile(typing, which, numbers):  # type: ignore[no-untyped-def]
         builder.position_at_end(end)
         return context.get_dummy_value()
 
-    return types.void(types.intp, types.UniTuple(types.intp, 14)), codegen
+    return types.void(types.intp, types.UniTuple(types.intp, 10)), codegen
 
 
-def _tile(which, a, a_table, c, c_table, tiles, a3, a2, b, b3, b2, k3, k2, k, last):  # type: ignore[no-untyped-def]
-    """Tiles of one of these kinds; last: for `dot` b4, for the others whether to add to c."""
-    _any_tile(which, (a, a_table, c, c_table, tiles, a3, a2, b, b3, b2, k3, k2, k, last))
+def _tile(which, a, a_table, c, c_table, tiles, b, steps, count, k, last):  # type: ignore[no-untyped-def]
+    """Tiles of one of these kinds. last: whether to add to c; but `apart` or `line`."""
+    _any_tile(which, (a, a_table, c, c_table, tiles, b, steps, count, k, last))
 
 
 def _address_of(function: Callable[..., None]) -> int:
-    """The function of 15 integers as machine code, kept on disk as in threads.py."""
+    """The function of 11 integers as machine code, kept on disk as in threads.py."""
     function.__qualname__ += "_" + _sources
-    signature = types.void(*[types.intp] * 15)
+    signature = types.void(*[types.intp] * 11)
     try:
         code: Any = numba.cfunc(signature, cache=True)(function)
     except RuntimeError:
