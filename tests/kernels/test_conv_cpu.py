@@ -203,7 +203,7 @@ import tinyart, numba, re
 from tinyart.kernels.cpu import tile
 from numba.core import types
 assert (tile.LANES, tile.ROWS) == (16, 12)
-code = numba.cfunc(types.void(*[types.intp] * 14))(tile._tile)._library.get_asm_str()
+code = numba.cfunc(types.void(*[types.intp] * 11))(tile._tile)._library.get_asm_str()
 loops = [block for block in re.split(r"^\\.LBB\\w+:", code, flags=re.M) if block.count("vfmadd231ps") >= 24]
 print(min(block.count("(%rsp)") for block in loops if "zmm" in block and block.count("vfmadd231ps") == 24))
 """
