@@ -40,18 +40,22 @@ from .tile import (
     CHANNELS_PART,
     COLUMNS,
     COPY,
+    COPY_HALF,
     DISABLE_JIT,
     DOT_ONE,
     DOT_ROWS,
     FEW,
     FULL,
     HALF,
+    HALF_PART,
     LANES,
+    PART,
     ROWS,
     SHORT,
     TILE,
     TURN,
     call,
+    keep,
 )
 
 _ROWS_AT_ONCE = 16 * ROWS
@@ -287,62 +291,54 @@ def _pack_tap(w: Array, packed: Array, geometry: Array, order: Array, task: int,
     count = min(COLUMNS, columns - t)
     width = _panel_width(count)
     target = (q * padded + t) * taps * inner + tap * inner * width
-    for n in range(count, width):
-        for k in range(inner):
-            packed[target + k * width + n] = 0
-    done = 0  # vectors at a time where there are such
     if transposed:
+        done = 0
+        for n in range(count, width):
+            for k in range(inner):
+                packed[target + k * width + n] = 0
         at = source + (t * groups + q) * inner
         if count == COLUMNS:
             done = inner - inner % LANES
             table = np.arange(COLUMNS) * groups * inner
             call(tile, (TURN, w.ctypes.data + 4 * at, table.ctypes.data, packed.ctypes.data + 4 * target, 0,
                         inner // LANES, 0, 0, COLUMNS // LANES, 0, width))
+            keep((table,))
         for n in range(count):
             for k in range(done, inner):
                 packed[target + k * width + n] = w[at + n * groups * inner + k]
-    elif count == COLUMNS:
-        table = np.arange(inner) * groups * columns
-        call(tile, (COPY, w.ctypes.data + 4 * (source + q * columns + t), table.ctypes.data,
-                    packed.ctypes.data + 4 * target, 0, inner, 0, 0, 0, 0, width))
     else:
-        for k in range(inner):
-            for n in range(count):
-                packed[target + k * width + n] = w[source + (k * groups + q) * columns + t + n]
+        table = np.arange(inner) * groups * columns
+        call(tile, (COPY if width == COLUMNS else COPY_HALF, w.ctypes.data + 4 * (source + q * columns + t),
+                    table.ctypes.data, packed.ctypes.data + 4 * target, 0, inner, 0, 0, 0, count, width))
+        keep((table,))
 
 
 @compiled
 def _multiply(a: int, a_rows: Array, b: int, positions: int, steps: Array, count: int, c: Array, c_shift: int,
-              c_rows: Array, rows: int, columns: int, k: int, add: int, scratch: Array, scratch_rows: Array,
-              tile: int) -> None:  # fmt: skip
+              c_rows: Array, rows: int, columns: int, k: int, add: int, tile: int) -> None:  # fmt: skip
     """c[rows, columns] (+)= a · b, panel by panel of `positions` rows; steps: offsets in a, and rows of b.
 
-    Both tables of rows go on to a whole tile, with rows that do no harm; columns short of one pass through `scratch`.
+    Both tables of rows go on to a whole tile, with rows that do no harm.
     """
     wide = np.empty((count, 2), np.int64)
     for t in range(0, columns, COLUMNS):
         here = min(COLUMNS, columns - t)
-        width, which = (COLUMNS, FULL) if here > LANES else (LANES, HALF)
+        width = _panel_width(here)
         for i in range(count):
             wide[i, 0], wide[i, 1] = steps[i, 0], steps[i, 1] * width
         panel, target = b + 4 * t * positions, c.ctypes.data + 4 * (c_shift + t)
-        if here < width:
-            for m in range(0, rows, ROWS):
-                call(tile, (which, a, a_rows.ctypes.data + 8 * m, scratch.ctypes.data, scratch_rows.ctypes.data, 1,
-                            panel, wide.ctypes.data, count, k, 0))
-                for r in range(min(ROWS, rows - m)):
-                    for n in range(here):
-                        at = c_rows[m + r] + c_shift + t + n
-                        c[at] = scratch[r * COLUMNS + n] + (c[at] if add else np.float32(0))
-            continue
-        short = width == COLUMNS and 0 < rows % ROWS <= FEW
+        short = here == COLUMNS and 0 < rows % ROWS <= FEW
         tiles = (rows + ROWS - 1) // ROWS - short
+        whole = here == width
+        which = (FULL if whole else PART) if width == COLUMNS else HALF if whole else HALF_PART
+        last = add if whole else add + 2 * (here - (width - LANES))
         call(tile, (which, a, a_rows.ctypes.data, target, c_rows.ctypes.data, tiles, panel, wide.ctypes.data, count, k,
-                    add))
+                    last))
         if short:
             done = 8 * tiles * ROWS
             call(tile, (SHORT, a, a_rows.ctypes.data + done, target, c_rows.ctypes.data + done, 1, panel,
                         wide.ctypes.data, count, k, add))
+    keep((wide,))
 
 
 @compiled
@@ -371,7 +367,6 @@ def _gather_block(source: Array, packed: Array, y: Array, geometry: Array, rows:
         for m in range(count):
             y[c_rows[m] : c_rows[m] + channels_out] = 0
         return
-    scratch, scratch_rows = np.empty(ROWS * COLUMNS, np.float32), np.arange(ROWS) * COLUMNS
     spare = np.empty(channels_out + CHANNELS, np.float32)
     a_rows[count:], c_rows[count:] = a_rows[0], (spare.ctypes.data - y.ctypes.data) // 4
     positions = geometry[10] * kernel_across * inner
@@ -393,6 +388,7 @@ def _gather_block(source: Array, packed: Array, y: Array, geometry: Array, rows:
                         (count + CHANNEL_ROWS - 1) // CHANNEL_ROWS, packed.ctypes.data + 4 * t, steps.ctypes.data,
                         len(steps), lanes, 0))
             t += lanes
+        keep((a_rows, c_rows, steps, spare))
         return
     for q in range(groups):
         a = source.ctypes.data + 4 * q * inner
@@ -410,9 +406,10 @@ def _gather_block(source: Array, packed: Array, y: Array, geometry: Array, rows:
             now = min(at_once, len(steps) - step)
             for start in range(0, k, stretch):
                 _multiply(a, a_rows, b, positions, steps[step:], now, y, q * width, c_rows, count, width,
-                          min(stretch, k - start), step + start, scratch, scratch_rows, tile)
+                          min(stretch, k - start), min(1, step + start), tile)
                 steps[step : step + now] += min(stretch, k - start)
             steps[step : step + now] -= k
+    keep((a_rows, c_rows, steps, spare))
 
 
 @compiled
@@ -444,7 +441,6 @@ def _weight_task(x: Array, g: Array, sums: Array, geometry: Array, jobs: Array, 
     packed = np.empty(groups * padded * pixels * some, np.float32)
     a_rows, c_rows = np.empty(_ROWS_AT_ONCE + _SPARE, np.int64), np.empty(_ROWS_AT_ONCE + _SPARE, np.int64)
     spare, steps = np.empty(columns, np.float32), np.empty((depth, 2), np.int64)
-    scratch, scratch_rows = np.empty(ROWS * COLUMNS, np.float32), np.arange(ROWS) * COLUMNS
     for n in range(n0, n1, some):
         images = min(some, n1 - n)
         _turn(x, turned, table, n, images, height, width, channels_in, stride_across, pitch, tile)
@@ -480,8 +476,9 @@ def _weight_task(x: Array, g: Array, sums: Array, geometry: Array, jobs: Array, 
                                     _multiply(turned.ctypes.data, a_rows,
                                               packed.ctypes.data + 4 * q * padded * pixels * images, pixels * images,
                                               steps, i1 - i0, sums, 0, c_rows, m, t1 - t0, (j1 - j0) * images, 1,
-                                              scratch, scratch_rows, tile)
+                                              tile)
                                     m = 0
+    keep((turned, packed, spare))
 
 
 @compiled
@@ -516,13 +513,9 @@ def _pack_pixels(g: Array, packed: Array, n: int, images: int, pixels: int, chan
         count = min(COLUMNS, columns - t)
         width = _panel_width(count)
         target, source = t * pixels * images, n * pixels * channels_out + first + t
-        if count == COLUMNS:
-            call(tile, (COPY, g.ctypes.data + 4 * source, table.ctypes.data, packed.ctypes.data + 4 * target, 0,
-                        len(table), 0, 0, 0, 0, COLUMNS))
-            continue
-        for p in range(len(table)):
-            for c in range(width):
-                packed[target + p * width + c] = g[source + table[p] + c] if c < count else np.float32(0)
+        call(tile, (COPY if width == COLUMNS else COPY_HALF, g.ctypes.data + 4 * source, table.ctypes.data,
+                    packed.ctypes.data + 4 * target, 0, len(table), 0, 0, 0, count, width))
+    keep((table,))
 
 
 @compiled
@@ -559,6 +552,7 @@ def _weight_channels(x: Array, g: Array, sums: Array, geometry: Array, jobs: Arr
                                 g.ctypes.data + 4 * t, steps.ctypes.data, len(steps), lanes, 1))
                     t += lanes
                 m = 0
+        keep((a_rows, c_rows, steps, spare))
 
 
 @compiled

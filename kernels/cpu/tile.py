@@ -4,7 +4,7 @@
     channels   c[m, n] (+)= Σ a[m, i, n] · b[i, n]        lane by lane, as in a depthwise convolution
     dot        c[m, n]    = Σ a[m, i, l] · b[n, i, l]     few columns: the lanes run along l
     turn       c[l, m] = a[m, l]                          LANES rows at a time
-    copy       c[m, :] = a[m, :]                          COLUMNS numbers
+    copy       c[m, l] = a[m, l]                          l < k, and zeros up to whole vectors
 
 over steps i and l < k; l is next to l + 1. The rows of a and c and the steps are wherever tables of offsets say:
 neighbouring pixels, one pixel of many images, or taps; the taps inside the image, or rows of pixels.
@@ -129,15 +129,15 @@ class _Emit:
         return places
 
     def finish(self, sums: Any, targets: list[Any], add: Any, mask: Any) -> None:
-        """Store the sums, or add them to what is there."""
-        places = [(total, self.at(target, v * LANES)) for row, target in zip(sums, targets, strict=True)
-                  for v, total in enumerate(row)]  # fmt: skip
+        """Store the sums, or add them to what is there. The mask is that of the last vector of a row."""
+        places = [(total, self.at(target, v * LANES), mask if v == len(row) - 1 else None)
+                  for row, target in zip(sums, targets, strict=True) for v, total in enumerate(row)]  # fmt: skip
         with self.builder.if_then(self.builder.icmp_signed("!=", add, _INDEX(0))):
-            for total, place in places:
-                more = self.builder.fadd(self.load(place, mask), self.builder.load(total, typ=self.vector))
+            for total, place, there in places:
+                more = self.builder.fadd(self.load(place, there), self.builder.load(total, typ=self.vector))
                 self.builder.store(more, total)
-        for total, place in places:
-            self.store(self.builder.load(total, typ=self.vector), place, mask)
+        for total, place, there in places:
+            self.store(self.builder.load(total, typ=self.vector), place, there)
 
     def add_up(self, value: Any) -> Any:
         """The sum of the lanes, pairwise."""
@@ -162,9 +162,23 @@ def call(typing, address, numbers):  # type: ignore[no-untyped-def]
     return types.void(types.intp, types.UniTuple(types.intp, len(numbers))), codegen
 
 
-def _outer(rows: int, vectors: int) -> Any:
+@_pasted
+def keep(typing, arrays):  # type: ignore[no-untyped-def]
+    """A tuple of arrays whose memory is still wanted here: Numba frees an array after its last use by name."""
+
+    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return context.get_dummy_value()
+
+    return types.void(arrays), codegen
+
+
+def _outer(rows: int, vectors: int, part: bool = False) -> Any:
+    """part: the last `last` // 2 columns of the last vector alone are there."""
+
     def emit(e: _Emit, a: Any, a_table: Any, c: Any, c_table: Any, tiles: Any, b: Any, steps: Any, count: Any,
-             k: Any, add: Any) -> None:  # fmt: skip
+             k: Any, last: Any) -> None:  # fmt: skip
+        mask = e.first(e.builder.ashr(last, _INDEX(1))) if part else None
+        add = e.builder.and_(last, _INDEX(1))
         with e.tiles(tiles, rows, a_table, c_table) as (a_place, c_place):
             sums, a_rows = e.sums(rows, vectors), e.rows(a, a_place, rows)
             with e.steps(steps, count) as (a_step, b_step), cgutils.for_range(e.builder, k) as inner:
@@ -175,7 +189,7 @@ def _outer(rows: int, vectors: int) -> Any:
                     x = e.splat(x, _FLOAT)
                     for v in range(vectors):
                         e.multiply_add(x, b_row[v], sums[m][v])
-            e.finish(sums, e.rows(c, c_place, rows), add, None)
+            e.finish(sums, e.rows(c, c_place, rows), add, mask)
 
     return emit
 
@@ -253,21 +267,28 @@ def _turn(e: _Emit, a: Any, a_table: Any, c: Any, _: Any, groups: Any, __: Any, 
             builder.store(row, e.at(target, builder.mul(line, _INDEX(n))), align=4)
 
 
-def _copy(e: _Emit, a: Any, a_table: Any, c: Any, _: Any, rows: Any, __: Any, ___: Any, ____: Any, _____: Any,
-          apart: Any) -> None:  # fmt: skip
-    """Row m of c lies m·apart further."""
-    with cgutils.for_range(e.builder, rows) as row:
-        table = e.builder.add(a_table, e.builder.mul(row.index, _INDEX(8)))
-        values = [e.load(e.at(source, v * LANES)) for source in e.rows(a, table, 1) for v in range(VECTORS)]
-        target = e.at(e.pointer(c), e.builder.mul(row.index, apart))
-        for v, value in enumerate(values):
-            e.builder.store(value, e.at(target, v * LANES), align=4)
+def _copy(vectors: int) -> Any:
+    """The first k numbers of each row and zeros; row m of c lies m·apart further."""
+
+    def emit(e: _Emit, a: Any, a_table: Any, c: Any, _: Any, rows: Any, __: Any, ___: Any, ____: Any, k: Any,
+             apart: Any) -> None:  # fmt: skip
+        masks = [e.first(e.builder.sub(k, _INDEX(v * LANES))) for v in range(vectors)]
+        with cgutils.for_range(e.builder, rows) as row:
+            source = e.at(e.pointer(a), e.entry(a_table, row.index))
+            values = [e.load(e.at(source, v * LANES), mask) for v, mask in enumerate(masks)]
+            target = e.at(e.pointer(c), e.builder.mul(row.index, apart))
+            for v, value in enumerate(values):
+                e.builder.store(value, e.at(target, v * LANES), align=4)
+
+    return emit
 
 
-# What `tile` computes: R rows of V vectors; fewer rows; one vector. R rows of channels; of one vector or less of them.
-FULL, SHORT, HALF, CHANNELS_FULL, CHANNELS_PART, TURN, COPY, DOT_ONE = range(8)  # then dots of 2, .. columns
-_EMIT = (_outer(ROWS, VECTORS), _outer(FEW, VECTORS), _outer(ROWS, 1), _channels(CHANNEL_ROWS, CHANNEL_VECTORS),
-         _channels(CHANNEL_ROWS, 1), _turn, _copy, *[_dot(n + 1) for n in range(len(DOT_ROWS))])  # fmt: skip
+# What `tile` computes: R rows of V vectors, the last one in part; fewer rows; one vector, in part; R rows of channels,
+# or of one vector or less of them; lines from rows; copies of V vectors, of one; dots of 1, 2, .. columns.
+FULL, PART, SHORT, HALF, HALF_PART, CHANNELS_FULL, CHANNELS_PART, TURN, COPY, COPY_HALF, DOT_ONE = range(11)
+_EMIT = (_outer(ROWS, VECTORS), _outer(ROWS, VECTORS, True), _outer(FEW, VECTORS), _outer(ROWS, 1),
+         _outer(ROWS, 1, True), _channels(CHANNEL_ROWS, CHANNEL_VECTORS), _channels(CHANNEL_ROWS, 1), _turn,
+         _copy(VECTORS), _copy(1), *[_dot(n + 1) for n in range(len(DOT_ROWS))])  # fmt: skip
 
 
 @_pasted
