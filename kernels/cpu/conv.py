@@ -59,7 +59,7 @@ from .tile import (
 )
 
 _ROWS_AT_ONCE = 16 * ROWS
-_DEPTH = 512
+_DEPTH = 768
 _SPARE = max(ROWS, CHANNEL_ROWS, *DOT_ROWS)  # rows that fill the last tile
 _BLOCK = 1 << 22  # multiply-adds that are worth a thread: 90 µs
 _OUTER, _DOT, _CHANNELS = range(3)
@@ -70,8 +70,6 @@ def conv(x: Array, w: Array, *, stride: Pair, padding: Padding, dilation: Pair, 
     if not _fits(x, w):
         return reference_conv(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
     x, w = _plain(x), _plain(w)
-    if _is_product(w.shape[:2], stride, padding, groups):
-        return (x.reshape(-1, x.shape[3]) @ w[0, 0]).reshape(*x.shape[:3], w.shape[3])
     out = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
     y = np.empty((x.shape[0], *out, w.shape[3]), np.float32)
     if y.size:
@@ -88,8 +86,6 @@ def conv_input(
         return reference_conv_input(g, w, size=size, stride=stride, padding=padding, dilation=dilation,
                                     groups=groups)  # fmt: skip
     g, w = _plain(g), _plain(w)
-    if _is_product(w.shape[:2], stride, padding, groups):
-        return (g.reshape(-1, g.shape[3]) @ w[0, 0].T).reshape(*g.shape[:3], w.shape[2])
     x = np.empty((g.shape[0], *size, w.shape[2] * groups), np.float32)
     if x.size:
         _apply(g, w, x, _gather_plan(g.shape, w.shape, x.shape, stride, padding, dilation, groups, True))
@@ -231,7 +227,7 @@ def _weight_plan(x: Any, g: Any, w: Any, stride: Pair, padding: Padding, dilatio
     if by_channel:
         some = 1
     else:  # images at a time: 400 kB of them, and more where the inner sum would be short
-        some = max(1, min(x[0], max(100_000 // (math.prod(x[1:]) + math.prod(g[1:])), -(-_DEPTH // pixels))))
+        some = max(1, min(x[0], max(100_000 // (math.prod(x[1:]) + math.prod(g[1:])), -(-512 // pixels))))
     blocks = -(-x[0] // some)
     parts = max(1, min(blocks, 16, (1 << 22) // math.prod(w)))
     panels = 1 if by_channel else -(-width // COLUMNS)
@@ -242,7 +238,7 @@ def _weight_plan(x: Any, g: Any, w: Any, stride: Pair, padding: Padding, dilatio
         cuts = [0, width]
     tasks = [(n0, n1, p, t0, t1) for p, (n0, n1) in enumerate(pairwise(edges))
              for t0, t1 in pairwise(cuts)]  # fmt: skip
-    depth = (_DEPTH if inner >= ROWS else 4 * _DEPTH) // (g[2] * some)
+    depth = (512 if inner >= ROWS else 2048) // (g[2] * some)
     geometry = np.array([by_channel, groups, inner, width, *x[1:], *g[1:], *w[:2], *stride, top, left, *dilation, some,
                          max(1, depth)])  # fmt: skip
     return geometry, np.array(jobs, np.int64).reshape(-1, 8), np.array(tasks), parts, work
@@ -331,7 +327,7 @@ def _multiply(a: int, a_rows: Array, b: int, positions: int, steps: Array, count
         tiles = (rows + ROWS - 1) // ROWS - short
         whole = here == width
         which = (FULL if whole else PART) if width == COLUMNS else HALF if whole else HALF_PART
-        last = add if whole else add + 2 * (here - (width - LANES))
+        last = add if whole else add + 2 * here
         call(tile, (which, a, a_rows.ctypes.data, target, c_rows.ctypes.data, tiles, panel, wide.ctypes.data, count, k,
                     last))
         if short:
@@ -380,14 +376,15 @@ def _gather_block(source: Array, packed: Array, y: Array, geometry: Array, rows:
             steps[i * k2 + j, 0] = (i * step_down * width_in + j * step_across) * channels_in
             steps[i * k2 + j, 1] = ((tap_down + i) * kernel_across + tap_across + j) * inner * unit
     if kind == _CHANNELS:
-        t = 0
-        while t < groups:
-            lanes = CHANNELS if groups - t >= CHANNELS else min(LANES, groups - t)
-            call(tile, (CHANNELS_FULL if lanes == CHANNELS else CHANNELS_PART, source.ctypes.data + 4 * t,
-                        a_rows.ctypes.data, y.ctypes.data + 4 * t, c_rows.ctypes.data,
-                        (count + CHANNEL_ROWS - 1) // CHANNEL_ROWS, packed.ctypes.data + 4 * t, steps.ctypes.data,
-                        len(steps), lanes, 0))
-            t += lanes
+        for m in range(0, count, 4 * CHANNEL_ROWS):  # few enough that memory is walked in order
+            tiles = min(4, (count - m + CHANNEL_ROWS - 1) // CHANNEL_ROWS)
+            t = 0
+            while t < groups:
+                lanes = CHANNELS if groups - t >= CHANNELS else min(LANES, groups - t)
+                call(tile, (CHANNELS_FULL if lanes == CHANNELS else CHANNELS_PART, source.ctypes.data + 4 * t,
+                            a_rows.ctypes.data + 8 * m, y.ctypes.data + 4 * t, c_rows.ctypes.data + 8 * m, tiles,
+                            packed.ctypes.data + 4 * t, steps.ctypes.data, len(steps), lanes, 0))
+                t += lanes
         keep((a_rows, c_rows, steps, spare))
         return
     for q in range(groups):
@@ -399,8 +396,8 @@ def _gather_block(source: Array, packed: Array, y: Array, geometry: Array, rows:
                         positions))
             continue
         b = packed.ctypes.data + 4 * q * positions * geometry[15]
-        at_once = max(1, _DEPTH // k)
-        parts = max(1, (k + _DEPTH // 2) // _DEPTH)
+        at_once = len(steps) if len(steps) * k <= 3 * _DEPTH // 2 else max(1, _DEPTH // k)
+        parts = (k + _DEPTH - 1) // _DEPTH
         stretch = (k + parts - 1) // parts
         for step in range(0, len(steps), at_once):
             now = min(at_once, len(steps) - step)

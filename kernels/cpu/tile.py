@@ -128,9 +128,9 @@ class _Emit:
                 self.builder.store(self.zero, place)
         return places
 
-    def finish(self, sums: Any, targets: list[Any], add: Any, mask: Any) -> None:
-        """Store the sums, or add them to what is there. The mask is that of the last vector of a row."""
-        places = [(total, self.at(target, v * LANES), mask if v == len(row) - 1 else None)
+    def finish(self, sums: Any, targets: list[Any], add: Any, masks: list[Any]) -> None:
+        """Store the sums, or add them to what is there; a mask for each vector of a row."""
+        places = [(total, self.at(target, v * LANES), masks[v])
                   for row, target in zip(sums, targets, strict=True) for v, total in enumerate(row)]  # fmt: skip
         with self.builder.if_then(self.builder.icmp_signed("!=", add, _INDEX(0))):
             for total, place, there in places:
@@ -173,12 +173,13 @@ def keep(typing, arrays):  # type: ignore[no-untyped-def]
 
 
 def _outer(rows: int, vectors: int, part: bool = False) -> Any:
-    """part: the last `last` // 2 columns of the last vector alone are there."""
+    """part: only `last` // 2 columns are there, more than the first of several vectors."""
 
     def emit(e: _Emit, a: Any, a_table: Any, c: Any, c_table: Any, tiles: Any, b: Any, steps: Any, count: Any,
              k: Any, last: Any) -> None:  # fmt: skip
-        mask = e.first(e.builder.ashr(last, _INDEX(1))) if part else None
-        add = e.builder.and_(last, _INDEX(1))
+        there, add = e.builder.ashr(last, _INDEX(1)), e.builder.and_(last, _INDEX(1))
+        masks = [e.first(e.builder.sub(there, _INDEX(v * LANES))) if part and v >= min(1, vectors - 1) else None
+                 for v in range(vectors)]  # fmt: skip
         with e.tiles(tiles, rows, a_table, c_table) as (a_place, c_place):
             sums, a_rows = e.sums(rows, vectors), e.rows(a, a_place, rows)
             with e.steps(steps, count) as (a_step, b_step), cgutils.for_range(e.builder, k) as inner:
@@ -189,7 +190,7 @@ def _outer(rows: int, vectors: int, part: bool = False) -> Any:
                     x = e.splat(x, _FLOAT)
                     for v in range(vectors):
                         e.multiply_add(x, b_row[v], sums[m][v])
-            e.finish(sums, e.rows(c, c_place, rows), add, mask)
+            e.finish(sums, e.rows(c, c_place, rows), add, masks)
 
     return emit
 
@@ -207,7 +208,7 @@ def _channels(rows: int, vectors: int) -> Any:
                 for m in range(rows):
                     for v in range(vectors):
                         e.multiply_add(e.load(e.at(a_rows[m], a_step, v * LANES), mask), b_row[v], sums[m][v])
-            e.finish(sums, e.rows(c, c_place, rows), add, mask)
+            e.finish(sums, e.rows(c, c_place, rows), add, [mask] * vectors)
 
     return emit
 
