@@ -1,6 +1,6 @@
 """The benchmark suite: tinyart against PyTorch, JAX and others, on every model of the documents.
 
-    python -m benchmarks                        all rows, which takes an hour
+    python -m benchmarks                        all rows, which takes some two hours
     python -m benchmarks --resume --minutes 9   those that are not measured yet, in pieces
     python -m benchmarks --rows step/vae --quick
     python -m benchmarks --device cuda          on an NVIDIA GPU: training steps, convolutions and operations

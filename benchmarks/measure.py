@@ -7,6 +7,7 @@ set of the whole process (VmHWM).
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import select
@@ -31,7 +32,8 @@ CHECKED = 3  # steps whose answers are compared
 WARM = 0.5  # seconds of steps before the first turn, at least two of them
 TURN = 0.25  # seconds of a turn, at least one step
 MACHINE = "machine"
-PATIENCE = 400  # seconds that a contender may take until its first turn, compilation included
+LONG = 150  # seconds for the preparation and the rounds of a row
+PATIENCE = 300  # seconds that a contender may take until its first turn, compilation included
 MODULES: dict[str, tuple[str, dict[str, Any]]] = {  # others as named
     "torch.compile": ("torch", {"compiled": True}),
     "torch.compile.graphs": ("torch", {"compiled": True, "mode": "max-autotune"}),  # CUDA graphs
@@ -144,6 +146,15 @@ def environment(threads: int) -> dict[str, str]:
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # each contender has its turn on one card
 
 
+_libc = ctypes.CDLL(None)
+
+
+def _before_exec(cores: list[int]) -> None:
+    """Only these cores, and no life after this process: a stopped process would stay for ever."""
+    os.sched_setaffinity(0, cores)
+    _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 class Contender:
     """A process that takes turns, stopped in between."""
 
@@ -152,7 +163,7 @@ class Contender:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.measure", name, row], cwd=ROOT, env=environment(threads), text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            preexec_fn=lambda: os.sched_setaffinity(0, cores))  # fmt: skip
+            preexec_fn=lambda: _before_exec(cores))  # fmt: skip
 
     def hear(self) -> dict[str, Any]:
         """Its next message, after which it is stopped."""
@@ -228,7 +239,11 @@ class CardRates:
 
 
 def measure(row: Row, contenders: list[str], threads: int, rounds: int, log: Callable[[str], None]) -> dict[str, Any]:
-    """The row's figures: of each contender the seconds of each round, its memory, and whether its answers agree."""
+    """The row's figures: of each contender the seconds of each round, its memory, and whether its answers agree.
+
+    Three rounds or more: no other begins after LONG.
+    """
+    end = time.monotonic() + LONG
     threads = row.threads or threads
     heard: dict[str, list[dict[str, Any]]] = {}
     steps: dict[str, int] = {}
@@ -241,11 +256,13 @@ def measure(row: Row, contenders: list[str], threads: int, rounds: int, log: Cal
             log(f"  {name}: {heard[name][0].get('skipped', 'ready')}")
             steps[name] = max(1, round(TURN / heard[name][0].get("seconds", TURN)))
         for number in range(rounds):
+            if number >= 3 and time.monotonic() > end:
+                break
             names = [name for name in heard if "skipped" not in heard[name][-1]]
             for name in names[number % len(names) :] + names[: number % len(names)]:
                 heard[name].append(running[name].take_turn(steps[name]))
     figures = {name: figure(*heard[name]) for name in contenders}
-    found = {"threads": threads, "rounds": rounds, "unit": row.unit,
+    found = {"threads": threads, "rounds": len(heard[MACHINE]) - 1, "unit": row.unit,
              "contenders": {name: judged(f, figures, row.agree) for name, f in figures.items()}}
     operations, moved = row.floor()
     if not operations + moved:
