@@ -37,7 +37,7 @@ SETTINGS = {
     "tiles-vae": f"vae {VAE} --epochs 25",
     "art-dcgan": f"dcgan {DCGAN} --epochs 30",
     "art-vae": f"vae {VAE} --epochs 40",
-    "folder-dcgan": f"dcgan {DCGAN} --epochs 60",
+    "folder-dcgan": f"dcgan {DCGAN} --epochs 250",
     "folder-vae": f"vae {VAE.replace('gaussian', 'bernoulli')} --epochs 100",
 }
 NAMES = ["families", *SETTINGS]

@@ -28,7 +28,7 @@ RESULTS = Path(__file__).parent / "results"
 TRAINERS: dict[str, type[Any]] = {"gan": GANTrainer, "dcgan": DCGANTrainer}
 SETTINGS: dict[str, dict[str, Any]] = {  # all others are the trainer's defaults
     "gan": {"epochs": 40, "batch": 128},
-    "dcgan": {"epochs": 3, "batch": 32, "width": 64},
+    "dcgan": {"epochs": 10, "batch": 64, "width": 64},
 }
 SAMPLES = 10_000
 

@@ -14,6 +14,7 @@ from tinyart.models.gan import (
     AdversarialTrainer,
     GANTrainer,
     best_discriminator,
+    decay_after,
     discriminator_loss,
     generator_loss,
     minimax_generator_loss,
@@ -227,6 +228,19 @@ def test_images_use_the_averaged_weights_and_leave_the_training_alone(model: str
     after = trainer.state()
     assert all(np.array_equal(before["module"][name], after["module"][name]) for name in before["module"])
     assert trainer.module.generator.training
+
+
+def test_the_average_forgets_the_first_weights_and_is_slow_in_the_end() -> None:
+    assert [decay_after(t, 0.9) for t in (1, 8, 80, 10_000)] == [2 / 11, 0.5, 0.9, 0.9]
+    trainer = GANTrainer(shape=(16, 16, 3), hidden=(12,), latent=4, average=0.3, seed=3)
+    weight = trainer.module.generator.parameters()[0]
+    expected = weight.numpy().astype(np.float64)
+    for t in range(1, 7):
+        trainer.step(IMAGES)
+        decay = min(0.3, (1 + t) / (10 + t))
+        expected = decay * expected + (1 - decay) * weight.numpy()
+    with trainer.average.applied():
+        assert np.allclose(weight.numpy(), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["non_saturating", "minimax"])

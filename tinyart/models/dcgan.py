@@ -74,10 +74,10 @@ def _discriminator(channels: int, start: int, n: int, width: int, random: Genera
 
 
 class DCGANTrainer(AdversarialTrainer):
-    """`dcgan` in training. average: the decay of the average of G's weights, a step."""
+    """`dcgan` in training. average: the decay of the average of G's weights, a step, in the end."""
 
     def __init__(self, *, shape: Sequence[int], latent: int = 100, width: int = 64, loss: str = "non_saturating",
-                 lr: float = 2e-4, average: float = 0.995, seed: int = 0) -> None:
+                 lr: float = 2e-4, average: float = 0.999, seed: int = 0) -> None:
         random = Generator(seed)
         super().__init__(dcgan(shape, latent=latent, width=width, random=random), random, loss=loss, lr=lr,
                          average=average)

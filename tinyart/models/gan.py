@@ -100,6 +100,14 @@ def mlp_gan(shape: Sequence[int], *, hidden: Sequence[int] = (1024, 1024), laten
     return GAN(generator, discriminator, shape=shape, latent=latent)
 
 
+def decay_after(steps: int, decay: float) -> float:
+    """min(decay, (1 + t)/(10 + t)) after t steps: about the last tenth counts, so G's first weights are soon forgotten.
+
+    As `num_updates` of TensorFlow's ExponentialMovingAverage.
+    """
+    return min(decay, (1 + steps) / (10 + steps))
+
+
 class AdversarialTrainer:
     """Two players, an Adam each, the average of G's weights, and the generator of weights, z and dropout.
 
@@ -115,7 +123,7 @@ class AdversarialTrainer:
         self.module, self.random, self.loss = module, random, loss
         self.discriminator_optimizer = Adam(module.discriminator.parameters(), lr=lr, beta1=0.5)
         self.generator_optimizer = Adam(module.generator.parameters(), lr=lr, beta1=0.5)
-        self.average = EMA(module.generator, average)
+        self.average, self.decay = EMA(module.generator, average), average
 
     def step(self, images: np.ndarray[Any, Any]) -> dict[str, float]:
         """One update of D, then of G, on uint8 (N, H, W, C). Their losses in nats, and D's mean verdicts before it."""
@@ -129,6 +137,7 @@ class AdversarialTrainer:
 
         g_loss = GENERATOR_LOSSES[self.loss](discriminator(fake))
         self.generator_optimizer.step(grad(g_loss, self.generator_optimizer.parameters))  # none of D's
+        self.average.decay = decay_after(self.generator_optimizer.steps, self.decay)
         self.average.update()
         verdicts = ops.sigmoid(logits.detach()).numpy()
         return {"L_D": d_loss.item(), "L_G": g_loss.item(), "D(x)": float(verdicts[:n].mean()),
@@ -159,10 +168,10 @@ class AdversarialTrainer:
 
 
 class GANTrainer(AdversarialTrainer):
-    """`mlp_gan` in training. average: the decay of the average of G's weights, a step."""
+    """`mlp_gan` in training. average: the decay of the average of G's weights, a step, in the end."""
 
     def __init__(self, *, shape: Sequence[int], hidden: Sequence[int] = (1024, 1024), latent: int = 100,
-                 dropout: float = 0.5, loss: str = "non_saturating", lr: float = 2e-4, average: float = 0.995,
+                 dropout: float = 0.5, loss: str = "non_saturating", lr: float = 2e-4, average: float = 0.999,
                  seed: int = 0) -> None:
         random = Generator(seed)
         super().__init__(mlp_gan(shape, hidden=hidden, latent=latent, dropout=dropout, random=random), random,
