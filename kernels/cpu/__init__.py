@@ -27,6 +27,7 @@ OVERRIDES: dict[str, str] = {  # kernel -> module here; loaded, and Numba with i
     "batch_norm_backward": "norm",
     "layer_norm": "norm",
     "layer_norm_backward": "norm",
+    "take_add": "index",
     "conv": "conv",
     "conv_input": "conv",
     "conv_weight": "conv",

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from tinyart.kernels.cpu import index as cpu
 from tinyart.kernels.reference.index import put_add, take, take_add, take_along, take_along_add
 
 from tinyart.testing import arrays, shapes
@@ -81,6 +82,24 @@ def test_take_and_its_adjoint_are_loops(call: Any, case: Any, data: Any) -> None
     g = data.draw(arrays(y.shape))
     found = call(take_add, g, indices, axis=axis, size=x.shape[axis])
     np.testing.assert_allclose(found, accumulated(g, places, x.shape), rtol=1e-13, atol=1e-13)
+
+
+@given(take_cases(along=False), st.data(), st.sampled_from(["float32", "float64", "int64"]))
+def test_compiled_take_add_has_the_reference_bits(call: Any, case: Any, data: Any, dtype: str) -> None:
+    x, indices, axis = case
+    g = data.draw(arrays(take(x, indices, axis=axis).shape)).astype(dtype)
+    g = data.draw(st.sampled_from([g, g[::-1] if g.ndim else g, np.asfortranarray(g) if g.ndim else g]))
+    for kind in ("int64", "uint8"):
+        found = call(cpu.take_add, g, indices.astype(kind), axis=axis, size=x.shape[axis])
+        wanted = take_add(g, indices.astype(kind), axis=axis, size=x.shape[axis])
+        assert found.dtype == np.dtype(dtype)
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("index", [-1, 4])
+def test_compiled_take_add_writes_nowhere_else(index: int) -> None:
+    with pytest.raises(IndexError, match="outside 0 <= index < 4"):
+        cpu.take_add(np.ones((2, 3)), np.array([0, index]), axis=0, size=4)
 
 
 @given(take_cases(along=True), st.data())
