@@ -46,7 +46,7 @@ for layer in networks.generator:
     if isinstance(layer, nn.Dense | nn.Reshape | nn.ConvTranspose2d):
         print(f"{type(layer).__name__:16} {x.shape[1:]}")
 expect("side of the generator's image", x.shape[1], 28)
-expect("what the document's code asserts: sides in the way of it", 128 - x.shape[1], 100)
+expect("the document's 128, minus it", 128 - x.shape[1], 100)
 
 # %% [markdown]
 # The normalisation by its formula, on four images of two channels. It is what lets signals through a deep network at
@@ -127,8 +127,8 @@ off = [float(np.abs(made.mean(0) - real).mean()) for made in sheets]
 expect("mean sample to mean image, of that before training", off[-1] / off[0], most=size(1.0, 0.5))
 expect("variety of samples, of that of images", sheets[-1].std(0).mean() / real_spread, least=size(0.02, 0.5), most=1.5)
 last = curve[-len(curve) // 5 :]
-expect("D(x) at the end", np.mean([c["D(x)"] for c in last]), least=size(0.4, 0.5), most=0.98)
-expect("D(G(z)) at the end", np.mean([c["D(G(z))"] for c in last]), least=0.02, most=size(0.6, 0.5))
+expect("D(x) at the end", np.mean([c["D(x)"] for c in last]), least=0.4, most=0.98)
+expect("D(G(z)) at the end", np.mean([c["D(G(z))"] for c in last]), least=0.02, most=0.6)
 
 # %% [markdown]
 # The pictures: the same 64 z before training, after a twentieth of it, after a quarter, and at the end.

@@ -5,7 +5,7 @@
 # compiled loops, with its loops in the right order, in blocks, and with a tile of sums held in registers. Each version
 # is compared with the plain one on awkward sizes, and timed.
 #
-# Time: 30 s
+# Time: 10 s
 #
 # Numbers to expect: every version right to 10⁻⁵ on every size, 1, 0 and primes among them. Speeds depend on the machine
 # and decide nothing; on two cores of a laptop or server, from some 0.01 GFLOP/s for Python to some ten thousand times

@@ -5,7 +5,7 @@
 # on a grid where a pen has to find out how to paint; an actor-critic, A3C's update, on the same grid; and DDPG, which
 # places strokes to match a picture.
 #
-# Time: 1 min
+# Time: 30 s
 #
 # Numbers to expect: on the cliff -50 an episode for Q-learning and -25 for Sarsa while they learn, and -13 for the path
 # that Q-learning has learnt; on the grid the best possible return, by table and by network; a painter whose ten strokes

@@ -52,14 +52,14 @@ summary { cursor: pointer; font-size: .88rem }
 
 def page(title: str, body: str, before: tuple[str, str] | None = None, after: tuple[str, str] | None = None) -> str:
     """A whole page. before, after: (address, text) of the pages beside it."""
-    ends = [f'<a href="{link[0]}">{mark}{escape(link[1])}</a>' if link else "<span></span>"
-            for link, mark in ((before, "← "), (after, ""))]
+    ends = [f'<a href="{link[0]}">{left}{escape(link[1])}{right}</a>' if link else "<span></span>"
+            for link, left, right in ((before, "← ", ""), (after, "", " →"))]
     return ('<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f'<title>{escape(title)}</title><link rel="stylesheet" href="style.css"></head><body>'
             '<nav><a href="index.html">tinyart, the course</a><a href="slips.html">slips</a>'
             f'<a href="equations.html">equations</a></nav><main>{body}</main>'
-            f"<footer>{ends[0]}{ends[1]}{' →' if after else ''}</footer></body></html>\n")
+            f"<footer>{ends[0]}{ends[1]}</footer></body></html>\n")
 
 
 # ---- text

@@ -60,6 +60,11 @@ def _row(tokens: _Tokens, end: str) -> str:
         if text == "/" and parts and parts[-1].startswith(("<mi", "<mn", "<msu", "<mrow", "<msqrt")):
             tokens.take()
             below = _atom(tokens) if tokens.peek()[0] in _ATOMS or tokens.peek()[1] in ("√", "∂") else ""
+            if below.startswith("<munder><mo"):  # a sum, and what is summed
+                while tokens.peek()[0] == "space":
+                    tokens.take()
+                term = _atom(tokens) if tokens.peek()[0] in _ATOMS else ""
+                below = f"<mrow>{below}{term}</mrow>"
             over = parts.pop()
             if below:
                 parts.append(f"<mfrac>{_bare(over)}{_bare(below)}</mfrac>")
@@ -75,7 +80,8 @@ def _atom(tokens: _Tokens) -> str:
     kind, text = tokens.take()
     if kind == "open":
         inner = _row(tokens, _PAIRS[text])
-        base = f'<mrow class="b"><mo>{escape(text)}</mo>{inner}<mo>{_PAIRS[text]}</mo></mrow>'
+        grows = "" if any(f"<m{high}" in inner for high in ("frac", "under", "over")) else ' stretchy="false"'
+        base = f'<mrow class="b"><mo{grows}>{escape(text)}</mo>{inner}<mo{grows}>{_PAIRS[text]}</mo></mrow>'
     elif text == "∂":
         return f'<mrow class="f"><mi>∂</mi>{_atom(tokens)}</mrow>'
     elif text == "√":
@@ -133,5 +139,5 @@ def _plain(text: str) -> str:
 
 def _bare(element: str) -> str:
     """A bracket without its signs: above and below a fraction bar, and under a root, it needs none."""
-    inside = re.fullmatch(r'<mrow class="b"><mo>\(</mo>(.*)<mo>\)</mo></mrow>', element, re.DOTALL)
+    inside = re.fullmatch(r'<mrow class="b"><mo[^>]*>\(</mo>(.*)<mo[^>]*>\)</mo></mrow>', element, re.DOTALL)
     return f"<mrow>{inside.group(1)}</mrow>" if inside else element

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tinyart.data.files import replacing
 from tinyart.lesson import FOLDER, Lesson, Session, Unexpected, lesson, lessons, run, slips
 
 RESULTS = FOLDER / "results.json"
@@ -45,12 +46,13 @@ def measured(item: Lesson) -> dict[str, Any]:
 
 def main(names: list[str]) -> int:
     """Run the lessons named, or all; 1 where one broke a promise."""
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     broken = 0
     for item in [lesson(name) for name in names] or [*lessons(), *slips()]:
         result = measured(item)
+        known = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}  # of those not run now
         known[item.path.stem] = result
-        RESULTS.write_text(json.dumps(dict(sorted(known.items())), indent=1, ensure_ascii=False) + "\n")
+        with replacing(RESULTS) as file:
+            file.write((json.dumps(dict(sorted(known.items())), indent=1, ensure_ascii=False) + "\n").encode())
         print(f"{item.path.stem:40} {result['seconds']:7.1f} s  {result.get('error', 'as promised')}", flush=True)
         broken += "error" in result
     return 1 if broken else 0

@@ -16,7 +16,7 @@ from tinyart.lesson import FOLDER, lessons, slips
 def short(formula: str) -> str:
     """The MathML without its frame and its labels."""
     text = re.sub(r"<math [^>]*><mrow>|</mrow></math>", "", to_mathml(formula))
-    return re.sub(r' (?:class|mathvariant|largeop)="\w+"|<mspace width="0.2em"/>', "", text)
+    return re.sub(r' (?:class|mathvariant|largeop|stretchy)="\w+"|<mspace width="0.2em"/>', "", text)
 
 
 @pytest.mark.parametrize(("formula", "expected"), [
@@ -30,6 +30,8 @@ def short(formula: str) -> str:
     ("p(x)/q", "<mfrac><mrow><mi>p</mi><mrow><mo>(</mo><mi>x</mi><mo>)</mo></mrow></mrow><mi>q</mi></mfrac>"),
     ("√(v + ε)", "<msqrt><mrow><mi>v</mi><mo>+</mo><mi>ε</mi></mrow></msqrt>"),
     ("Σ_{a,b} x", "<munder><mo>Σ</mo><mrow><mi>a</mi><mo>,</mo><mi>b</mi></mrow></munder><mi>x</mi>"),
+    ("a/Σ_j b_j", "<mfrac><mi>a</mi><mrow><munder><mo>Σ</mo><mi>j</mi></munder><msub><mi>b</mi><mi>j</mi></msub></mrow>"
+     "</mfrac>"),
     ("max_b Q'", "<munder><mi>max</mi><mi>b</mi></munder><msup><mi>Q</mi><mo>′</mo></msup>"),
     ("∂L/∂w", "<mfrac><mrow><mi>∂</mi><mi>L</mi></mrow><mrow><mi>∂</mi><mi>w</mi></mrow></mfrac>"),
     ("x̂ < 2,304", "<mi>x̂</mi><mo>&lt;</mo><mn>2,304</mn>"),
