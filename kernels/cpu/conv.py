@@ -9,16 +9,19 @@ by side once the weights are reordered, so that a transposed convolution multipl
 the pixels of one class, of all images, and its inner sum runs over taps and channels where they lie in memory.
 
 Blocking: the weights are packed once into panels of COLUMNS columns. A task is _ROWS_AT_ONCE pixels of a class; for
-_DEPTH of the inner sum at a time, their part of the source (200 kB) stays in the second-level cache while panel after
-panel passes, each for 16 tiles: the weights come in at 64 bytes for 1,152 multiply-adds of 8 lanes on AVX2, and the
-sums leave their registers once in _DEPTH steps.
+about _DEPTH of the inner sum at a time, their part of the source (at most 300 kB on AVX2, less where windows overlap)
+stays in the second-level cache while panel after panel passes, each for 16 tiles: a row of a panel, 64 bytes, comes in
+for 192 multiply-adds of vectors, and the sums leave their registers once in _DEPTH steps.
+
+Up to four columns are dot products instead, whose vectors run along the inner sum: nothing is computed for columns
+that are not there. Depthwise convolution has its own tile: a multiply-add for each number read, bound by memory.
 
 conv_weight: a task takes some images, a few at a time, turns them so that neighbours along a row, image by image, are
 next to each other (the inner sum), and packs g into panels. Its rows are the channels of one tap or, where those are
 few, all taps and channels of a class. Partial sums of fixed parts of the images are added up at the end in order.
 
-Counts: 2·KH·KW·C/groups·O operations an output pixel; x, y and g move once from memory, packing costs about one
-operation an element of x, of which KH·KW/s²·O/groups are made. A 1×1 convolution is one product of matrices.
+Counts: 2·KH·KW·C/groups·O operations an output pixel; x, y and g come from memory about once, and turning an element
+of x costs about half a cycle, where the KH·KW/s²·O/groups multiply-adds that it takes part in cost 1/16 each.
 """
 
 import math
@@ -32,7 +35,7 @@ from ..reference.conv import Array, Padding, Pair, output_size
 from ..reference.conv import conv as reference_conv
 from ..reference.conv import conv_input as reference_conv_input
 from ..reference.conv import conv_weight as reference_conv_weight
-from .threads import compiled, share
+from .threads import compiled, plain, share
 from .tile import (
     CHANNEL_ROWS,
     CHANNELS,
@@ -69,7 +72,7 @@ def conv(x: Array, w: Array, *, stride: Pair, padding: Padding, dilation: Pair, 
     """As the reference, which serves other dtypes."""
     if not _fits(x, w):
         return reference_conv(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
-    x, w = _plain(x), _plain(w)
+    x, w = plain(x), plain(w)
     out = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
     y = np.empty((x.shape[0], *out, w.shape[3]), np.float32)
     if y.size:
@@ -85,7 +88,7 @@ def conv_input(
     if not _fits(g, w):
         return reference_conv_input(g, w, size=size, stride=stride, padding=padding, dilation=dilation,
                                     groups=groups)  # fmt: skip
-    g, w = _plain(g), _plain(w)
+    g, w = plain(g), plain(w)
     x = np.empty((g.shape[0], *size, w.shape[2] * groups), np.float32)
     if x.size:
         _apply(g, w, x, _gather_plan(g.shape, w.shape, x.shape, stride, padding, dilation, groups, True))
@@ -99,9 +102,9 @@ def conv_weight(
     if not _fits(x, g):
         return reference_conv_weight(x, g, size=size, stride=stride, padding=padding, dilation=dilation,
                                      groups=groups)  # fmt: skip
-    x, g = _plain(x), _plain(g)
+    x, g = plain(x), plain(g)
     shape = (*size, x.shape[3] // groups, g.shape[3])
-    if _is_product(size, stride, padding, groups):
+    if (*size, *stride, groups) == (1, 1, 1, 1, 1) and not any(map(any, padding)):  # a product as it stands
         return (x.reshape(-1, x.shape[3]).T @ g.reshape(-1, g.shape[3])).reshape(shape)
     geometry, jobs, tasks, parts, work = _weight_plan(x.shape, g.shape, shape, stride, padding, dilation, groups)
     sums = np.zeros((parts, math.prod(shape)), np.float32)
@@ -112,15 +115,6 @@ def conv_weight(
 def _fits(*arrays: Array) -> bool:
     """float32, not empty, and compiled: the tiles are no Python."""
     return all(a.dtype == np.float32 and a.size for a in arrays) and not DISABLE_JIT
-
-
-def _plain(a: Array) -> Array:
-    """C order, aligned; and writable, for which Numba would compile another form."""
-    return a if a.flags.carray else a.copy()
-
-
-def _is_product(kernel: Pair, stride: Pair, padding: Padding, groups: int) -> bool:
-    return (*kernel, *stride, groups) == (1, 1, 1, 1, 1) and not any(map(any, padding))
 
 
 @lru_cache(128)

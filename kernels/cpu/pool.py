@@ -60,8 +60,8 @@ def _pool(kernel: Any, x: Array, size: Pair, stride: Pair, padding: Padding) -> 
 
 
 def _images(x: Array) -> int:
-    count: int = x.shape[0]
-    return -(-_BLOCK * max(1, count) // max(1, x.size))
+    images: int = -(-_BLOCK * max(1, x.shape[0]) // max(1, x.size))
+    return images
 
 
 @compiled

@@ -45,7 +45,6 @@ def _compiler(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 # x / 0 is inf or nan as in NumPy: Python's exception would stop vectorisation.
 compiled = _compiler(nogil=True, error_model="numpy")
 contracted = _compiler(nogil=True, error_model="numpy", fastmath={"contract"})  # a·b + c is rounded once
-compiled_parallel = _compiler(nogil=True, error_model="numpy", parallel=True)
 # Pasted into the compiled functions that call it: a call that could raise would stop theirs.
 inlined = numba.njit(inline="always", error_model="numpy")
 
@@ -155,22 +154,3 @@ def set_num_threads(n: int) -> None:
         if setter is not None:
             setter(ctypes.c_int(n))
             return
-
-
-_one_at_a_time = threading.Lock()
-_process = os.getpid()
-
-
-def run(serial: Callable[..., None], parallel: Callable[..., None], worth_it: bool, *arguments: Any) -> None:
-    """Call `parallel` if it is worth it and safe, otherwise `serial`.
-
-    Two threads at once in Numba's workqueue layer end the process, and its OpenMP layer ends the child of a fork:
-    whoever comes second, and every child, works serially.
-    """
-    if worth_it and os.getpid() == _process and _one_at_a_time.acquire(blocking=False):
-        try:
-            parallel(*arguments)
-        finally:
-            _one_at_a_time.release()
-    else:
-        serial(*arguments)
