@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tinyart.kernels.cpu import elementwise as cpu
 from tinyart.kernels.cpu import linear, threads
@@ -52,16 +52,17 @@ def inputs(name: str, xs: list[np.ndarray], dtype: str) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("name", KERNELS)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_values_and_layouts(name: str, data: st.DataObject) -> None:
-    count, settings, allowed = KERNELS[name]
+    count, how, allowed = KERNELS[name]
     shape = data.draw(shapes())
     for dtype in ("float32", "float64"):
         xs = inputs(name, [data.draw(arrays(shape, -3.0, 3.0)) for _ in range(2)], dtype)
         xs = [laid(x, data.draw(st.sampled_from(LAYOUTS))) for x in xs]
         before = [x.copy() for x in xs]
-        found = getattr(cpu, name)(*xs, **settings)
-        exact = getattr(reference, name)(*[x.astype("float64") if x.dtype.kind == "f" else x for x in xs], **settings)
+        found = getattr(cpu, name)(*xs, **how)
+        exact = getattr(reference, name)(*[x.astype("float64") if x.dtype.kind == "f" else x for x in xs], **how)
         assert (found.dtype, found.shape) == (np.dtype(dtype), shape)
         if dtype == "float64":
             np.testing.assert_array_equal(found, exact)
@@ -77,9 +78,9 @@ def test_ends_of_floating_point(name: str) -> None:
     ends = np.float32([0.0, -0.0, 1e-45, -1e-45, 1e-38, 88.0, 90.0, -90.0, -104.0, np.inf, -np.inf, np.nan])
     a, b = (m.ravel() for m in np.meshgrid(ends, ends))
     xs = inputs(name, [a, b], "float32")
-    settings = KERNELS[name][1]
+    how = KERNELS[name][1]
     with np.errstate(all="ignore"):
-        found, wanted = getattr(cpu, name)(*xs, **settings), getattr(reference, name)(*xs, **settings)
+        found, wanted = getattr(cpu, name)(*xs, **how), getattr(reference, name)(*xs, **how)
     np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=3e-39)  # nan and infinities in their places
 
 
@@ -106,6 +107,7 @@ def test_lerp_moves_in_place(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_dense_and_its_gradients(activation: str, data: st.DataObject) -> None:
     n, i, o = (data.draw(st.integers(0, 70) if k == 0 else st.integers(0, 5)) for k in range(3))
@@ -113,8 +115,8 @@ def test_dense_and_its_gradients(activation: str, data: st.DataObject) -> None:
     for dtype in ("float32", "float64"):
         x, w, b, g = (laid(data.draw(arrays(s, dtype=dtype)), data.draw(st.sampled_from(LAYOUTS)))
                       for s in ((n, i), (i, o), (o,), (n, o)))
-        settings = {"activation": activation, "slope": slope}
-        y, exact = linear.dense(x, w, b, **settings), plain.dense(x, w, b, **settings)
+        how = {"activation": activation, "slope": slope}
+        y, exact = linear.dense(x, w, b, **how), plain.dense(x, w, b, **how)
         close = {"rtol": 0, "atol": 64 * np.finfo(dtype).eps * (i + 1)}
         assert y.dtype == np.dtype(dtype)
         np.testing.assert_allclose(y, exact, **close)
