@@ -47,8 +47,8 @@ def families(rows: Rows) -> dict[str, dict[str, list[tuple[float, float]]]]:
 
 def _bars(draw: Any, font: Any, ratios: Sequence[tuple[str, float]]) -> None:
     reach = max([2.0, *(max(r, 1 / r) for _, r in ratios)])
-    scale = (WIDTH - LABELS - 40) / 2 / math.log(reach)
-    middle = LABELS + (WIDTH - LABELS - 40) / 2
+    room = (WIDTH - LABELS) / 2
+    scale, middle = (room - 45) / math.log(reach), LABELS + room  # a number fits beside the longest bar
     for number, (name, value) in enumerate(ratios):
         y, end = 40 + LINE * number, middle + scale * math.log(value)
         draw.rectangle([min(middle, end), y, max(middle, end), y + LINE - 6], FASTER if value >= 1 else SLOWER)

@@ -79,8 +79,8 @@ def cells(row: dict[str, Any], contenders: list[str], clock: str) -> Iterator[st
     found = times(row, clock)
     for name in contenders:
         figure = row["contenders"].get(name, {})
-        yield (f"{shown(found[name], row['unit'])} ±{spread(figure[clock]):.0%}" if name in found
-               else "WRONG" if "wrong" in figure else "")
+        scatter = f" ±{spread(figure[clock]):.0%}" if name in found and row["unit"] == "s" else ""
+        yield shown(found[name], row["unit"]) + scatter if name in found else "WRONG" if "wrong" in figure else ""
     for value, form in ((ratio(row, clock), ".2f"), (share(row, clock), ".0%"), (memory(row), ".2f")):
         yield "" if value is None else f"{value:{form}}"
 
