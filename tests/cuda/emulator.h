@@ -26,62 +26,73 @@ struct dim3 {
 static dim3 gridDim, blockDim, blockIdx, threadIdx;
 
 namespace emulator {
-enum State { READY, AT_BLOCK, AT_WARP, DONE };
+enum State { NEW, READY, AT_BLOCK, AT_WARP, DONE };
 struct Fiber {
     ucontext_t context;
     vector<char> stack = vector<char>(128 << 10);
-    State state;
 };
 static vector<Fiber> fibers;
+static vector<State> states;    // of the threads
+static vector<int> fiber_of;    // where a thread runs that has begun
+static int begun, used;         // threads, and fibers
+static bool down;               // descending order
 static ucontext_t scheduler;
 static function<void()> body;
 static unsigned char slots[1024][16];  // what the lanes of a warp show each other
 
+// A fiber runs one thread after another until one waits; then the next fiber goes on with those that have not begun.
 static void entry() {
-    body();
-    fibers[threadIdx.x].state = DONE;
+    const int me = used - 1, n = blockDim.x;
+    while (begun < n) {
+        const int t = down ? n - 1 - begun : begun;
+        begun++;
+        fiber_of[t] = me;
+        threadIdx = {(unsigned)t, 0, 0};
+        body();
+        states[threadIdx.x] = DONE;
+    }
 }
 
 static void wait(State state) {
-    Fiber &me = fibers[threadIdx.x];
-    me.state = state;
-    swapcontext(&me.context, &scheduler);
+    const int t = threadIdx.x;
+    states[t] = state;
+    swapcontext(&fibers[fiber_of[t]].context, &scheduler);
 }
 
 // 0, or 1 where some threads of a block (or warp) ended or went elsewhere while others wait for them
 static int run_block(bool descending) {
     const int n = blockDim.x;
     fibers.resize(n);
-    for (Fiber &f : fibers) {
+    states.assign(n, NEW);
+    fiber_of.assign(n, 0);
+    begun = used = 0;
+    down = descending;
+    while (begun < n) {
+        Fiber &f = fibers[used++];
         getcontext(&f.context);
         f.context.uc_stack.ss_sp = f.stack.data();
         f.context.uc_stack.ss_size = f.stack.size();
         f.context.uc_link = &scheduler;
         makecontext(&f.context, entry, 0);
-        f.state = READY;
+        swapcontext(&scheduler, &f.context);
     }
     while (true) {
-        bool moved = false;
-        for (int i = 0; i < n; i++) {
-            int t = descending ? n - 1 - i : i;
-            if (fibers[t].state != READY) continue;
-            threadIdx = {(unsigned)t, 0, 0};
-            moved = true;
-            swapcontext(&scheduler, &fibers[t].context);
-        }
         auto all = [&](int from, int to, State s) {
-            return all_of(fibers.begin() + from, fibers.begin() + to, [=](Fiber &f) { return f.state == s; });
+            return all_of(states.begin() + from, states.begin() + to, [=](State state) { return state == s; });
         };
         if (all(0, n, DONE)) return 0;
-        if (moved) {
-            for (int from = 0; from < n; from += 32)
-                if (all(from, min(from + 32, n), AT_WARP))
-                    for (int t = from; t < min(from + 32, n); t++) fibers[t].state = READY;
-            if (all(0, n, AT_BLOCK))
-                for (Fiber &f : fibers) f.state = READY;
-        } else {
-            return 1;
+        for (int from = 0; from < n; from += 32)
+            if (all(from, min(from + 32, n), AT_WARP)) fill_n(states.begin() + from, min(32, n - from), READY);
+        if (all(0, n, AT_BLOCK)) fill_n(states.begin(), n, READY);
+        bool moved = false;
+        for (int i = 0; i < n; i++) {
+            const int t = descending ? n - 1 - i : i;
+            if (states[t] != READY) continue;
+            threadIdx = {(unsigned)t, 0, 0};
+            moved = true;
+            swapcontext(&scheduler, &fibers[fiber_of[t]].context);
         }
+        if (!moved) return 1;
     }
 }
 

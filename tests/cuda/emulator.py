@@ -1,6 +1,5 @@
 """CUDA C compiled as C++ and run on the CPU: `emulator.h` makes threads, blocks, barriers and shuffles of it."""
 
-import atexit
 import ctypes
 import hashlib
 import re
@@ -18,29 +17,28 @@ CXX = shutil.which("g++")
 DESCENDING = False  # the order of blocks and threads, for tests to change
 _KERNEL = re.compile(r'extern "C"\s+void\s+(\w+)\(')
 
-_folder = tempfile.mkdtemp(prefix="tinyart-emulator-")
-atexit.register(shutil.rmtree, _folder, True)
+_FOLDER = Path(__file__).parents[2] / ".pytest_cache" / "emulator"  # compiled once for all processes
 
 
 @cache
 def compiled(code: str, options: tuple[str, ...]) -> Any:
     """run(name, grid, block, arguments, shared): what CuPy's `get_function(name)` is called with."""
     flags = [option for option in options if option.startswith(("-D", "-std"))]
-    plain = subprocess.run([CXX, "-E", "-P", "-w", "-xc++", *flags, "-"], input=HEADER.read_text() + code,
-                           capture_output=True, text=True, check=True).stdout
+    plain = _run(["-E", "-P", "-xc++", *flags, "-"], HEADER.read_text() + code)
     kernels = _KERNEL.findall(plain)
     calls = "".join(
         f'extern "C" int call_{k}(int n, void **a, unsigned *s, int d) {{ return emulator::launch({k}, n, a, s, d); }}'
         f'extern "C" void sizes_{k}(int *out) {{ emulator::sizes({k}, out); }}\n'
         for k in kernels
     )
-    text = HEADER.read_text() + code + calls
-    file = Path(_folder, hashlib.sha256(repr((text, options)).encode()).hexdigest()[:20])
-    file.with_suffix(".cpp").write_text(text)
-    command = [CXX, "-O1", "-w", "-shared", "-fPIC", *flags, str(file.with_suffix(".cpp")), "-o", f"{file}.so"]
-    made = subprocess.run(command, capture_output=True, text=True)
-    assert made.returncode == 0, made.stderr
-    library = ctypes.CDLL(f"{file}.so")
+    file = _FOLDER / (hashlib.sha256((plain + calls).encode()).hexdigest()[:20] + ".so")
+    if not file.exists():
+        _FOLDER.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=_FOLDER) as folder:
+            new = Path(folder, "new.so")
+            _run(["-O1", "-shared", "-fPIC", "-xc++", *flags, "-", "-o", str(new)], HEADER.read_text() + code + calls)
+            new.replace(file)
+    library = ctypes.CDLL(str(file))
 
     def run(name: str, grid: Any, block: Any, arguments: Any, shared: int) -> None:
         assert name in kernels, name
@@ -56,6 +54,12 @@ def compiled(code: str, options: tuple[str, ...]) -> Any:
         assert error == 0, f"{name}: {['', 'a barrier that not all threads reach', 'the number of arguments'][error]}"
 
     return run
+
+
+def _run(options: list[str], text: str) -> str:
+    done = subprocess.run([str(CXX), "-w", *options], input=text, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def _cell(argument: Any) -> Any:

@@ -21,7 +21,7 @@ from tinyart.testing import arrays, conv_geometries
 
 pytestmark = pytest.mark.usefixtures("cupy")
 DTYPES = st.sampled_from(["float32", "float64"])
-few = settings(max_examples=20)
+few = settings(max_examples=12)
 
 
 def kernel(name: str) -> Any:
