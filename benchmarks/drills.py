@@ -104,7 +104,7 @@ def kills(folder: Path) -> dict[str, Any]:
             counts["damaged checkpoints"] += len(newest.notes)
             counts["kills in the middle of a save"] += any(into.glob(".checkpoint-*.tmp"))
         passed = counts["runs"] == counts["runs that left the same"] and not counts["damaged checkpoints"]
-        found[model] = {**counts, "digest": straight, "passed": passed}
+        found[model] = {**counts, "passed": passed}
         print(model, found[model], flush=True)
     return {**found, "passed": all(each["passed"] for each in found.values())}
 
