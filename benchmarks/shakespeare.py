@@ -94,7 +94,8 @@ def main(epochs: int, seed: int, alone: bool) -> None:
         losses = [trainer.step(*batch)["nats"] for batch in batches]
         seconds.append(round(time.perf_counter() - start, 1))
         nats[epoch] = trainer.evaluate(x[TRAIN * BATCH :], y[TRAIN * BATCH :], BATCH)
-        mark = f"  at most {MARKS[epoch]}: {'pass' if nats[epoch] <= MARKS[epoch] else 'FAIL'}" * (epoch in MARKS)
+        most = MARKS.get(epoch)
+        mark = f"  at most {most}: {'pass' if nats[epoch] <= most else 'FAIL'}" if most else ""
         print(f"epoch {epoch:2}  train {np.mean(losses):.3f}  valid {nats[epoch]:.3f}  {seconds[-1]} s{mark}",
               flush=True)
     figures |= {"valid": nats, "marks": MARKS, "seconds an epoch": seconds, "cpus": os.cpu_count(),
