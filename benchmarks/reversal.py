@@ -45,7 +45,8 @@ def train(attention: str, steps: int, seed: int) -> tuple[dict[str, Any], np.nda
 
 
 def main(attention: list[str], steps: int | None, seed: int) -> None:
-    figures: dict[str, Any] = {"command": f"python -m benchmarks.reversal --seed {seed}", "mark": MARK}
+    figures: dict[str, Any] = {
+        "command": f"python -m benchmarks.reversal --attention {' '.join(attention)} --seed {seed}", "mark": MARK}
     maps = []
     for name in attention:
         figures[name], read = train(name, steps or STEPS[name], seed)
