@@ -169,7 +169,7 @@ ERRORS: dict[type[Exception], dict[str, Callable[[], Any]]] = {
         "got int64. Fix: integer bounds.": lambda: ta.clip(np.array([1]), 0.5),
         "getitem: key: expected integer or boolean arrays, "
         "got float64. Fix: key.astype('int64').": lambda: ta.tensor(V)[[0.5]],
-        "take: indices: expected integers, got float64. Fix: indices.astype('int64').": lambda: ta.take(F, [0.5]),
+        "take: indices: expected integers, got float32. Fix: indices.astype('int64').": lambda: ta.take(F, [0.5]),
         "cross_entropy: target: expected integers, "
         "got bool. Fix: target.astype('int64').": lambda: ta.cross_entropy(F, np.array([True, False])),
         "tensor: dtype: expected one of bool, float32, float64, int32, int64, uint8, got float16. Fix: "
