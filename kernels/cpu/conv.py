@@ -148,7 +148,7 @@ def _gather_plan(source: Any, w: Any, y: Any, stride: Pair, padding: Padding, di
     dealt = dealt[np.argsort(dealt[:, 4], kind="stable")]
     packing = order.size * (1 if kind == _CHANNELS else groups * (width if kind == _DOT else -(-width // COLUMNS)))
     return (geometry, order, packing, groups * inner * padded * order.size, dealt,
-            (rows, row_classes, columns, column_classes), work * inner * y[3])  # fmt: skip
+            (rows, row_classes, columns, column_classes), int(work * inner * y[3]))  # fmt: skip
 
 
 def _apply(source: Array, w: Array, y: Array, plan: Any) -> None:
@@ -289,7 +289,9 @@ def _pack_tap(w: Array, packed: Array, geometry: Array, order: Array, task: int,
         at = source + (t * groups + q) * inner
         if count == COLUMNS:
             done = inner - inner % LANES
-            table = np.arange(COLUMNS) * groups * inner
+            table = np.empty(COLUMNS, np.int64)
+            for n in range(COLUMNS):
+                table[n] = n * groups * inner
             call(tile, (TURN, w.ctypes.data + 4 * at, table.ctypes.data, packed.ctypes.data + 4 * target, 0,
                         inner // LANES, 0, 0, COLUMNS // LANES, 0, width))
             keep((table,))
@@ -297,16 +299,18 @@ def _pack_tap(w: Array, packed: Array, geometry: Array, order: Array, task: int,
             for k in range(done, inner):
                 packed[target + k * width + n] = w[at + n * groups * inner + k]
     else:
-        table = np.arange(inner) * groups * columns
+        table = np.empty(inner, np.int64)
+        for k in range(inner):
+            table[k] = k * groups * columns
         call(tile, (COPY if width == COLUMNS else COPY_HALF, w.ctypes.data + 4 * (source + q * columns + t),
                     table.ctypes.data, packed.ctypes.data + 4 * target, 0, inner, 0, 0, 0, count, width))
         keep((table,))
 
 
 @compiled
-def _multiply(a: int, a_rows: Array, b: int, positions: int, steps: Array, count: int, c: Array, c_shift: int,
-              c_rows: Array, rows: int, columns: int, k: int, add: int, tile: int) -> None:  # fmt: skip
-    """c[rows, columns] (+)= a · b, panel by panel of `positions` rows; steps: offsets in a, and rows of b.
+def _multiply(a: int, a_rows: Array, b: int, positions: int, steps: Array, count: int, start: int, c: Array,
+              c_shift: int, c_rows: Array, rows: int, columns: int, k: int, add: int, tile: int) -> None:  # fmt: skip
+    """c[rows, columns] (+)= a · b, panel by panel of `positions` rows; steps: offsets in a, rows of b, plus `start`.
 
     Both tables of rows go on to a whole tile, with rows that do no harm.
     """
@@ -315,7 +319,7 @@ def _multiply(a: int, a_rows: Array, b: int, positions: int, steps: Array, count
         here = min(COLUMNS, columns - t)
         width = _panel_width(here)
         for i in range(count):
-            wide[i, 0], wide[i, 1] = steps[i, 0], steps[i, 1] * width
+            wide[i, 0], wide[i, 1] = steps[i, 0] + start, (steps[i, 1] + start) * width
         panel, target = b + 4 * t * positions, c.ctypes.data + 4 * (c_shift + t)
         short = here == COLUMNS and 0 < rows % ROWS <= FEW
         tiles = (rows + ROWS - 1) // ROWS - short
@@ -355,10 +359,12 @@ def _gather_block(source: Array, packed: Array, y: Array, geometry: Array, rows:
             n, i = n + 1, 0
     if taps_down * taps_across == 0:
         for m in range(count):
-            y[c_rows[m] : c_rows[m] + channels_out] = 0
+            for c in range(channels_out):
+                y[c_rows[m] + c] = 0
         return
     spare = np.empty(channels_out + CHANNELS, np.float32)
-    a_rows[count:], c_rows[count:] = a_rows[0], (spare.ctypes.data - y.ctypes.data) // 4
+    for m in range(count, count + _SPARE):
+        a_rows[m], c_rows[m] = a_rows[0], (spare.ctypes.data - y.ctypes.data) // 4
     positions = geometry[10] * kernel_across * inner
     k2, k = taps_across, inner
     if step_across == 1 and inner == channels_in:  # neighbouring taps read one stretch of memory
@@ -396,10 +402,8 @@ def _gather_block(source: Array, packed: Array, y: Array, geometry: Array, rows:
         for step in range(0, len(steps), at_once):
             now = min(at_once, len(steps) - step)
             for start in range(0, k, stretch):
-                _multiply(a, a_rows, b, positions, steps[step:], now, y, q * width, c_rows, count, width,
+                _multiply(a, a_rows, b, positions, steps[step:], now, start, y, q * width, c_rows, count, width,
                           min(stretch, k - start), min(1, step + start), tile)
-                steps[step : step + now] += min(stretch, k - start)
-            steps[step : step + now] -= k
     keep((a_rows, c_rows, steps, spare))
 
 
@@ -462,11 +466,12 @@ def _weight_task(x: Array, g: Array, sums: Array, geometry: Array, jobs: Array, 
                                 c_rows[m] = target + c * channels_out
                                 m, left_over = m + 1, left_over - 1
                                 if m == _ROWS_AT_ONCE or left_over == 0:
-                                    a_rows[m : m + ROWS] = a_rows[0]
-                                    c_rows[m : m + ROWS] = (spare.ctypes.data - sums.ctypes.data) // 4
+                                    for r in range(m, m + ROWS):
+                                        a_rows[r] = a_rows[0]
+                                        c_rows[r] = (spare.ctypes.data - sums.ctypes.data) // 4
                                     _multiply(turned.ctypes.data, a_rows,
                                               packed.ctypes.data + 4 * q * padded * pixels * images, pixels * images,
-                                              steps, i1 - i0, sums, 0, c_rows, m, t1 - t0, (j1 - j0) * images, 1,
+                                              steps, i1 - i0, 0, sums, 0, c_rows, m, t1 - t0, (j1 - j0) * images, 1,
                                               tile)
                                     m = 0
     keep((turned, packed, spare))
@@ -481,7 +486,8 @@ def _turn(x: Array, turned: Array, table: Array, n: int, images: int, height: in
         residue, rest = place // (pitch * images), place % (pitch * images)
         column = min(rest // images * stride + residue, width - 1)
         table[place] = (rest % images * height * width + column) * channels_in
-    table[line:] = table[0]
+    for place in range(line, line + LANES):
+        table[place] = table[0]
     whole = channels_in - channels_in % LANES
     for row in range(height):
         first, to = (n * height + row) * width * channels_in, row * channels_in * line
@@ -534,7 +540,8 @@ def _weight_channels(x: Array, g: Array, sums: Array, geometry: Array, jobs: Arr
                 m, left_over = m + 1, left_over - 1
                 if m < CHANNEL_ROWS and left_over:
                     continue
-                a_rows[m:], c_rows[m:] = a_rows[0], (spare.ctypes.data - sums.ctypes.data) // 4
+                for r in range(m, CHANNEL_ROWS):
+                    a_rows[r], c_rows[r] = a_rows[0], (spare.ctypes.data - sums.ctypes.data) // 4
                 t = 0
                 while t < channels_in:
                     lanes = CHANNELS if channels_in - t >= CHANNELS else min(LANES, channels_in - t)
