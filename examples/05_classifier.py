@@ -6,7 +6,7 @@
 #
 # Time: 20 s
 #
-# Numbers to expect: 93 % or more right on 2,000 test digits after three passes over 10,000 (90 % on drawn pictures,
+# Numbers to expect: 93 % or more right on 2,000 test digits after three passes over 10,000 (80 % on drawn pictures,
 # where MNIST is absent: it then tells their ten families apart); and of one judge, whose accuracy is 0.90, a recall
 # of 0.
 
@@ -72,7 +72,7 @@ for _ in range(size(toy=6, full=3)):
         curve.append((len(curve), trainer.step(*batch)["cross-entropy"]))
 expect("first loss", curve[0][1], 2.303, 0.15)
 confusion = trainer.evaluate(test, answers)
-expect("accuracy on the test images", accuracy(confusion), least=size(toy=0.4, full=0.93 if source == "MNIST" else 0.9))
+expect("accuracy on the test images", accuracy(confusion), least=size(toy=0.4, full=0.93 if source == "MNIST" else 0.8))
 picture("loss", line_plot({"cross-entropy of a batch": curve}))
 
 # %% [markdown]

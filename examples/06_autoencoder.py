@@ -8,7 +8,7 @@
 #
 # Numbers to expect: with 2, 8 and 32 codes an ever smaller error on images never seen; a linear autoencoder that comes
 # within 3 % of the best that any linear one can do; codes drawn from N(0, 1) that decode to images with less than 60 %
-# of the variety of real ones.
+# of the variety of real ones on MNIST, 90 % on drawn pictures.
 
 # %%
 import numpy as np
@@ -113,7 +113,7 @@ standard = trainer.images(Generator(1).normal((64, 32)))  # z ~ N(0, 1)
 fitted = trainer.images(trainer.noise(64, Generator(1)))  # z ~ N(m, s²), moments of the codes
 spread = [float(images.std(0).mean()) for images in (real, fitted, standard)]
 expect("variety of decoded N(m, s²), of that of real images", spread[1] / spread[0], least=size(0.2, 0.5), most=1.3)
-expect("variety of decoded N(0, 1), of that", spread[2] / spread[0], most=0.6)
+expect("variety of decoded N(0, 1), of that", spread[2] / spread[0], most=0.6 if source == "MNIST" else 0.9)
 expect("distance to a real image: decoded N(m, s²)", distance_to_nearest(fitted), least=2.0, most=14.0)
 with ta.no_grad():
     codes = trainers[2].module.encoder(trainers[2].module.pixels(test)).numpy()  # (N, 2)
