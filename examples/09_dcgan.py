@@ -124,8 +124,9 @@ picture("verdicts", line_plot({name: [(i, said[name]) for i, said in enumerate(c
 # %%
 real, real_spread = images.mean(0) / 255, float((images / 255).std(0).mean())
 off = [float(np.abs(made.mean(0) - real).mean()) for made in sheets]
-expect("mean sample to mean image, of that before training", off[-1] / off[0], most=size(1.0, 0.5 if source == "MNIST" else 0.8))
-expect("variety of samples, of that of images", sheets[-1].std(0).mean() / real_spread, least=size(0.02, 0.5 if source == "MNIST" else 0.3),
+nearest, variety = (0.5, 0.5) if source == "MNIST" else (0.8, 0.3)
+expect("mean sample to mean image, of that before training", off[-1] / off[0], most=size(1.0, nearest))
+expect("variety of samples, of that of images", sheets[-1].std(0).mean() / real_spread, least=size(0.02, variety),
        most=1.5)
 last = curve[-len(curve) // 5 :]
 expect("D(x) at the end", np.mean([c["D(x)"] for c in last]), least=0.4, most=0.98)
