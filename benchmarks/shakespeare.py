@@ -82,7 +82,8 @@ def main(epochs: int, seed: int, alone: bool) -> None:
     known = symbols(text)
     x, y = stretches(encode(text, known), BATCH, STEPS)
     made = {"symbols": known, "batch": BATCH, "seed": seed}
-    figures: dict[str, Any] = {"command": f"python -m benchmarks.shakespeare --epochs {epochs} --seed {seed}"}
+    command = f"python -m benchmarks.shakespeare --epochs {epochs} --seed {seed}{' --alone' * alone}"
+    figures: dict[str, Any] = {"command": command}
     if not alone:
         figures["race"] = race(made, x[: TRAIN * BATCH], y[: TRAIN * BATCH])
         print(figures["race"], flush=True)
