@@ -4,6 +4,7 @@ import gc
 import sys
 import threading
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -299,3 +300,24 @@ def test_backward_records_gradients_that_are_views() -> None:
     y.backward(create_graph=True)
     assert x.grad.array.base is not None
     np.testing.assert_array_equal(ta.grad((x.grad**3).sum(), x).array, 24 * x.array**2)
+
+
+@pytest.mark.parametrize("op", [ta.sigmoid, ta.tanh, ta.relu, ta.softplus, ta.exp, ta.sqrt, ta.batch_norm])
+def test_third_derivatives(op: Any) -> None:
+    """check_grad goes to the second; here of the first derivative, whose rule is an operation with rules of its own."""
+    from tinyart.testing import check_grad
+
+    gamma = ta.tensor([0.7, 1.3], "float64")
+
+    def slope(x: ta.Tensor) -> ta.Tensor:
+        if x.node is None:
+            graph.leaf(x)
+        y = op(x, gamma, gamma)[0] ** 3 if op is ta.batch_norm else op(x)
+        return ta.grad(y.sum(), x, create_graph=True)
+
+    check_grad(slope, np.random.default_rng(0).uniform(0.5, 2.5, (7, 2)))
+
+
+def test_a_name_means_one_thing() -> None:
+    with pytest.raises(AssertionError, match=r"op: \['y'\] names an argument and a result: give results=\.\."):
+        Op("op", "g y", g=lambda gg, y: gg * y)

@@ -155,12 +155,15 @@ def test_a_step_computes_neither_players_gradient_twice_nor_one_that_is_not_used
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Products: 3 + 2·3 forward; for D 2·3 of weights and 2·2 of inputs; for G 3 of D's inputs, 3 and 2 of its own."""
-    trainer, products, matmul = GoodfellowTrainer(IMAGES), [], backend._cpu.matmul
+    from tinyart.kernels.cpu import linear
+
+    trainer, products, matmul = GoodfellowTrainer(IMAGES), [], linear.matmul
 
     def counted(a: Any, b: Any) -> Any:
         products.append((a.shape, b.shape))
         return matmul(a, b)
 
+    monkeypatch.setattr(linear, "matmul", counted)  # of `dense` and its gradients
     monkeypatch.setattr(backend._cpu, "matmul", counted)
     trainer.step(IMAGES)
     assert len(products) == 27

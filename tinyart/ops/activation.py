@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 # The gradients of the most used ones are operations of their own: one pass over the arrays.
 relu = Op("relu", "x", "max(x, 0); its gradient at 0 is 0", x=lambda g, y: _RELU_BACKWARD(g, y))
-_RELU_BACKWARD = Op("relu_backward", "g y", g=lambda gg, y: _RELU_BACKWARD(gg, y))
+_RELU_BACKWARD = Op("relu_backward", "g y", results="gx", g=lambda gg, y: _RELU_BACKWARD(gg, y))
 sigmoid = Op("sigmoid", "x", "1 / (1 + e^-x)", x=lambda g, y: _SIGMOID_BACKWARD(g, y))
-_SIGMOID_BACKWARD = Op("sigmoid_backward", "g y",
+_SIGMOID_BACKWARD = Op("sigmoid_backward", "g y", results="gx",
                        g=lambda gg, y: _SIGMOID_BACKWARD(gg, y),
                        y=lambda gg, g, y: gg * g * (1.0 - 2.0 * y))
 softplus = Op("softplus", "x", "ln(1 + e^x)", x=lambda g, x: g * sigmoid(x))

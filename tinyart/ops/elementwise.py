@@ -62,7 +62,7 @@ arctan = Op("arctan", "x", "arctan x, in radians", x=lambda g, x: g / (1.0 + x *
 sinh = Op("sinh", "x", "(e^x - e^-x) / 2", x=lambda g, x: g * cosh(x))
 cosh = Op("cosh", "x", "(e^x + e^-x) / 2", x=lambda g, x: g * sinh(x))
 tanh = Op("tanh", "x", "sinh x / cosh x", x=lambda g, y: _TANH_BACKWARD(g, y))
-_TANH_BACKWARD = Op("tanh_backward", "g y",  # g (1 - y²), in one pass
+_TANH_BACKWARD = Op("tanh_backward", "g y", results="gx",  # g (1 - y²), in one pass
                     g=lambda gg, y: _TANH_BACKWARD(gg, y),
                     y=lambda gg, g, y: -2.0 * gg * g * y)
 arcsinh = Op("arcsinh", "x", "ln(x + √(x² + 1))", x=lambda g, x: g / sqrt(x * x + 1.0))

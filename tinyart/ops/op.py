@@ -36,6 +36,8 @@ class Op:
         self.names = [list(code.co_varnames[1 : code.co_argcount]) if code else [] for code in codes]
         self.plans: dict[int, list[tuple[str, str, int, str]]] = {}  # of what to save, made when it is first needed
         assert not rules, f"{name}: a rule for {sorted(rules)}, which is no argument"
+        shared = set(self.arguments) & set(self.results)  # a rule that asks for y must get the one that it means
+        assert not shared, f"{name}: {sorted(shared)} names an argument and a result: give results=.. another name"
 
     def __call__(self, *inputs: Any) -> "Tensor":
         tensor: Tensor = apply(self, *inputs)
