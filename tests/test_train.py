@@ -118,9 +118,11 @@ def test_a_second_ctrl_c_stops_at_once_and_the_last_checkpoint_stands(tmp_path: 
 
     def twice(gradients: object) -> None:
         if run.step == 4:
-            for _ in range(2):
-                os.kill(os.getpid(), signal.SIGINT)
-                time.sleep(0)
+            os.kill(os.getpid(), signal.SIGINT)
+            while signal.getsignal(signal.SIGINT) is not handler:  # another thread may take it: two at once are one
+                time.sleep(0.001)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)  # the second ends it
         update(gradients)
 
     run.trainer.optimizer.step = twice  # type: ignore[method-assign]
