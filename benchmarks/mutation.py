@@ -36,8 +36,10 @@ OPERATIONS = ["tests/core/test_ops.py", "tests/core/test_ops_errors.py", "tests/
 TESTS = {  # the longest path that a mutated file's begins with
     "tinyart/graph.py": ["tests/core/test_graph.py", "tests/core/test_tensor.py", *OPERATIONS],
     "tinyart/ops/": OPERATIONS,
+    "tinyart/ops/index.py": ["tests/core/test_graph.py", *OPERATIONS],  # views
     "tinyart/ops/op.py": ["tests/core/test_graph.py", "tests/core/test_tensor.py", *OPERATIONS],
     "tinyart/ops/dropout.py": [*OPERATIONS[:2], "tests/nn/test_layers.py"],
+    "tinyart/ops/recurrent.py": ["tests/nn/test_recurrent.py", *OPERATIONS],
     "tinyart/optim.py": ["tests/test_optim.py"],
 }
 LIMIT_S, MEMORY = 300, 16 << 30  # a mutant may run for ever, or fill the memory
@@ -58,6 +60,8 @@ EXPLAINED: dict[Key, str] = {  # why no test can see the change
      'w_shape[:(-2)]}))'): _FOUR,
     ("tinyart/ops/conv.py", "conv_transpose2d", "size = (x.shape[1] * stride[0], x.shape[2] * stride[1])",
      "size = (x.shape[1] * stride[0], x.shape[(-2)] * stride[1])"): "x has four lengths: the third is the last but one",
+    ("tinyart/ops/dropout.py", "dropout", "y = apply(_MASKED, x, kept, scale=1 / (1 - p) if p < 1 else 1.0)",
+     "y = apply(_MASKED, x, kept, scale=1 / (1 - p) if p < 1 else (0.0))"): "at p = 1 nothing is kept to be scaled",
     ("tinyart/ops/resize.py", "_weights", "s = np.clip((i + 0.5) * old / new - 0.5, 0, old - 1)",
      "s = np.clip((i + 0.5) * old / new - 0.5, 0, old - (0))"):
     "s is at most old - ½, so ⌊s⌋ at most old - 1; there both weights, t and 1 - t, fall on that last pixel",
