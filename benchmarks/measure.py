@@ -38,6 +38,7 @@ MODULES: dict[str, tuple[str, dict[str, Any]]] = {  # others as named
     "torch.compile": ("torch", {"compiled": True}),
     "torch.compile.graphs": ("torch", {"compiled": True, "mode": "max-autotune"}),  # CUDA graphs
     "tinyart.eager": ("tinyart", {"replay": False}),
+    "tinyart.numba": ("tinyart", {"numba": True}),  # kernels/cuda/numba_kernels.py
 }
 
 

@@ -1,12 +1,13 @@
 """The rows in tinyart, as its README and models use it; training steps on a GPU by `Replay`, but for tinyart.eager."""
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 import tinyart as ta
-from benchmarks.contenders import DEVICE, TF32, Work
+from benchmarks.contenders import DEVICE, TF32, Skip, Work
 from benchmarks.rows import GATES, Array, Convolution, Layer, Operation, Overhead, Training
 from tinyart import nn, ops
 from tinyart.backend import cupy, kernels_of, to_device
@@ -118,7 +119,24 @@ def parameter(array: Array) -> nn.Parameter:
     return nn.Parameter(to_device(array, DEVICE))
 
 
-def operation(row: Operation) -> Work:
+def in_numba(row: Operation) -> Work:
+    """By the kernels of kernels/cuda/numba_kernels.py, where there is one."""
+    kernels: Any = import_module("tinyart.kernels.cuda.numba_kernels")
+    x, *others = (to_device(a, DEVICE) for a in row.arrays())
+    if row.operation == "adam":
+        slots, how = [np.zeros_like(x) for _ in "mv"], {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
+        return Work(lambda i: kernels.adam_(x, others[0], *slots, **how, step=i + 1, weight_decay=0.0, decoupled=False),
+                    lambda _: np.asarray(to_device(x, "cpu")))
+    calls = {"leaky_relu": {"slope": 0.2}, "softmax": {"axis": -1}}
+    if row.gradient or row.operation not in calls:
+        raise Skip("no kernel in Numba")
+    kernel, settings = getattr(kernels, row.operation), calls[row.operation]
+    return Work(lambda i: kernel(x, **settings), lambda y: np.asarray(to_device(y, "cpu")))
+
+
+def operation(row: Operation, numba: bool = False) -> Work:
+    if numba:
+        return in_numba(row)
     *arrays, g = row.arrays()
     if row.operation == "adam":
         optimizer, gradient = Adam([parameter(arrays[0])]), [ta.tensor(arrays[1], device=DEVICE)]

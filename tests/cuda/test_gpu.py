@@ -103,6 +103,42 @@ def test_running_out_of_memory_says_how_much_was_asked_and_can_go_on() -> None:
     assert ops.exp(x).sum().item() == rows
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numba_kernels_agree_with_cuda_c(dtype: str) -> None:
+    """Sizes that are no multiple of a block, a warp or a tile; more elements than a grid has threads."""
+    pytest.importorskip("numba_cuda")
+    import tinyart.kernels.cuda.numba_kernels as ours
+
+    rng, theirs = np.random.default_rng(0), backend._cuda
+
+    def draw(*shape: int) -> Any:
+        return backend.to_device(rng.normal(size=shape).astype(dtype), "cuda")
+
+    x, w, b = draw(70, 33), draw(33, 50), draw(50)
+    images = backend.to_device(rng.integers(0, 3, (3, 9, 10, 5)).astype(dtype), "cuda")  # ties
+    how: Any = {"size": (3, 2), "stride": (2, 1), "padding": ((1, 1), (0, 1))}
+    pooled = theirs.max_pool(images, **how)
+    calls: list[tuple[str, list[Any], Any]] = [
+        ("leaky_relu", [draw(2, 300_001)], {"slope": 0.2}),
+        ("softmax", [draw(70, 1000)], {"axis": -1}), ("softmax", [draw(7, 3, 5)], {"axis": 0}),
+        *(("dense", [x, w, b], {"activation": f, "slope": 0.1})
+          for f in ("none", "relu", "leaky_relu", "sigmoid", "tanh")),
+        ("max_pool_input", [draw(*pooled.shape), images, pooled], how),
+    ]
+    for name, inputs, settings in calls:
+        found, expected = (getattr(kernels, name)(*inputs, **settings).get() for kernels in (ours, theirs))
+        np.testing.assert_allclose(found, expected, rtol=64 * np.finfo(dtype).eps, atol=64 * np.finfo(dtype).eps,
+                                   err_msg=name)
+    state = [abs(draw(300_001)) for _ in "pgmv"]
+    again = [a.copy() for a in state]
+    same: Any = {"lr": 0.01, "beta1": 0.9, "beta2": 0.99, "eps": 1e-6, "step": 3, "weight_decay": 0.1,
+                 "decoupled": True}
+    ours.adam_(*state, **same)
+    theirs.adam_all_(*([a] for a in again), **same)
+    for found, expected in zip(state, again, strict=True):
+        np.testing.assert_allclose(found.get(), expected.get(), rtol=64 * np.finfo(dtype).eps)
+
+
 def test_arrays_of_other_libraries_are_shared() -> None:
     torch = pytest.importorskip("torch")
     theirs = torch.arange(6, dtype=torch.float32, device="cuda")
