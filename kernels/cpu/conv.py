@@ -1,6 +1,6 @@
 """Convolution as implicit matrix products on the register tiles of tile.py: float32, channels last.
 
-    y[n, i, j, :] = Σ over taps of source[n, row, column, :] · weights[tap]                     conv, conv_input
+    y[n, i, j, :] = b + Σ over taps of source[n, row, column, :] · weights[tap]                 conv, conv_input
     w[a, b, c, :] = Σ over pixels of x[n, i·s + a·d - p, j·s + b·d - p, c] · g[n, i, j, :]       conv_weight
 
 No column matrix, no multiplication by padding. The pixels of y fall into classes with the same taps inside the image:
@@ -8,7 +8,8 @@ the interior, each border, each corner, and for `conv_input` with stride s each 
 by side once the weights are reordered, so that a transposed convolution multiplies no zeros. The rows of a product are
 the pixels of one class, of all images, and its inner sum runs over taps and channels where they lie in memory.
 
-Blocking: the weights are packed once into panels of COLUMNS columns. A task is _ROWS_AT_ONCE pixels of a class; for
+Blocking: the weights are packed once into panels of COLUMNS columns. A task is _ROWS_AT_ONCE pixels of a class, and up
+to 16 times as many where the inner sum is short; for
 about _DEPTH of the inner sum at a time, their part of the source (at most 300 kB on AVX2, less where windows overlap)
 stays in the second-level cache while panel after panel passes, each for 16 tiles: a row of a panel, 64 bytes, comes in
 for 192 multiply-adds of vectors, and the sums leave their registers once in _DEPTH steps.
@@ -48,9 +49,11 @@ from .tile import (
     DOT_ONE,
     DOT_ROWS,
     FEW,
+    FLAT,
     FULL,
     HALF,
     HALF_PART,
+    HALF_ROWS,
     LANES,
     PART,
     ROWS,
@@ -63,35 +66,39 @@ from .tile import (
 
 _ROWS_AT_ONCE = 16 * ROWS
 _DEPTH = 768
-_SPARE = max(ROWS, CHANNEL_ROWS, *DOT_ROWS)  # rows that fill the last tile
+_SHORT = 8  # terms of a step that are steps of their own
+_SPARE = max(ROWS, HALF_ROWS, CHANNEL_ROWS, *DOT_ROWS)  # rows that fill the last tile
 _BLOCK = 1 << 22  # multiply-adds that are worth a thread: 90 µs
 _OUTER, _DOT, _CHANNELS = range(3)
 
 
-def conv(x: Array, w: Array, *, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Array:
+def conv(
+    x: Array, w: Array, b: Array | None = None, *, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
     """As the reference, which serves other dtypes."""
     if not _fits(x, w):
-        return reference_conv(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
+        return reference_conv(x, w, b, stride=stride, padding=padding, dilation=dilation, groups=groups)
     x, w = plain(x), plain(w)
     out = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
     y = np.empty((x.shape[0], *out, w.shape[3]), np.float32)
     if y.size:
         plan = _gather_plan(x.shape, w.shape, y.shape, stride, padding, dilation, groups, False)
-        _apply(x, w, y, plan)
+        _apply(x, w, b, y, plan)
     return y
 
 
 def conv_input(
-    g: Array, w: Array, *, size: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    g: Array, w: Array, b: Array | None = None, *, size: Pair, stride: Pair, padding: Padding, dilation: Pair,
+    groups: int,
+) -> Array:  # fmt: skip
     """As the reference, likewise."""
     if not _fits(g, w):
-        return reference_conv_input(g, w, size=size, stride=stride, padding=padding, dilation=dilation,
+        return reference_conv_input(g, w, b, size=size, stride=stride, padding=padding, dilation=dilation,
                                     groups=groups)  # fmt: skip
     g, w = plain(g), plain(w)
     x = np.empty((g.shape[0], *size, w.shape[2] * groups), np.float32)
     if x.size:
-        _apply(g, w, x, _gather_plan(g.shape, w.shape, x.shape, stride, padding, dilation, groups, True))
+        _apply(g, w, b, x, _gather_plan(g.shape, w.shape, x.shape, stride, padding, dilation, groups, True))
     return x
 
 
@@ -129,10 +136,11 @@ def _gather_plan(source: Any, w: Any, y: Any, stride: Pair, padding: Padding, di
     order = (down_order[:, None] * w[1] + across_order).ravel()
     (rows, row_classes), (columns, column_classes) = _classes(down), _classes(across)
     tasks, work = [], 0
+    rows_at_once = _ROWS_AT_ONCE * max(1, min(16, _DEPTH // (order.size * source[3] // groups)))
     for d, (_, height, _, taps_down) in enumerate(row_classes):
         for a, (_, width, _, taps_across) in enumerate(column_classes):
-            first = np.arange(0, y[0] * height * width, _ROWS_AT_ONCE)
-            count = np.minimum(y[0] * height * width - first, _ROWS_AT_ONCE)
+            first = np.arange(0, y[0] * height * width, rows_at_once)
+            count = np.minimum(y[0] * height * width - first, rows_at_once)
             after = first * 1000 // (y[0] * height * width)  # thousandths of the images before it
             work += y[0] * height * width * taps_down * taps_across
             tasks.append(np.stack([np.full_like(first, d), np.full_like(first, a), first, count, after], axis=1))
@@ -151,11 +159,11 @@ def _gather_plan(source: Any, w: Any, y: Any, stride: Pair, padding: Padding, di
             (rows, row_classes, columns, column_classes), int(work * inner * y[3]))  # fmt: skip
 
 
-def _apply(source: Array, w: Array, y: Array, plan: Any) -> None:
+def _apply(source: Array, w: Array, b: Array | None, y: Array, plan: Any) -> None:
     geometry, order, packing, size, tasks, tables, work = plan
-    packed = np.empty(size, np.float32)
+    packed, start = np.empty(size, np.float32), np.zeros(y.shape[3], np.float32) if b is None else plain(b)
     share(_pack, packing, _worth(packing, 64 * size), w, packed, geometry, order, TILE)
-    share(_gather, len(tasks), _worth(len(tasks), work), source, packed, y, geometry, *tables, tasks, TILE)
+    share(_gather, len(tasks), _worth(len(tasks), work), source, packed, start, y, geometry, *tables, tasks, TILE)
 
 
 def _worth(tasks: int, work: int) -> int:
@@ -293,7 +301,7 @@ def _pack_tap(w: Array, packed: Array, geometry: Array, order: Array, task: int,
             for n in range(COLUMNS):
                 table[n] = n * groups * inner
             call(tile, (TURN, w.ctypes.data + 4 * at, table.ctypes.data, packed.ctypes.data + 4 * target, 0,
-                        inner // LANES, 0, 0, COLUMNS // LANES, 0, width))
+                        inner // LANES, 0, 0, COLUMNS // LANES, 0, width, 0))
             keep((table,))
         for n in range(count):
             for k in range(done, inner):
@@ -303,41 +311,50 @@ def _pack_tap(w: Array, packed: Array, geometry: Array, order: Array, task: int,
         for k in range(inner):
             table[k] = k * groups * columns
         call(tile, (COPY if width == COLUMNS else COPY_HALF, w.ctypes.data + 4 * (source + q * columns + t),
-                    table.ctypes.data, packed.ctypes.data + 4 * target, 0, inner, 0, 0, 0, count, width))
+                    table.ctypes.data, packed.ctypes.data + 4 * target, 0, inner, 0, 0, 0, count, width, 0))
         keep((table,))
 
 
 @compiled
-def _multiply(a: int, a_rows: Array, b: int, positions: int, steps: Array, count: int, start: int, c: Array,
-              c_shift: int, c_rows: Array, rows: int, columns: int, k: int, add: int, tile: int) -> None:  # fmt: skip
-    """c[rows, columns] (+)= a · b, panel by panel of `positions` rows; steps: offsets in a, rows of b, plus `start`.
+def _multiply(a: int, a_rows: Array, b: int, positions: int, steps: Array, count: int, first: int, c: Array,
+              c_shift: int, c_rows: Array, rows: int, columns: int, k: int, start: int, tile: int) -> None:  # fmt: skip
+    """c[rows, columns] = what is at `start`, or where that is 0 c, + a · b, panel by panel of `positions` rows.
 
-    Both tables of rows go on to a whole tile, with rows that do no harm.
+    steps: offsets in a, rows of b, plus `first`. Both tables of rows go on to a whole tile, with rows that do no harm.
     """
-    wide = np.empty((count, 2), np.int64)
+    short_sums = k <= _SHORT  # have a step for each of their terms
+    terms = k if short_sums else 1
+    wide = np.empty((count * terms, 2), np.int64)
     for t in range(0, columns, COLUMNS):
         here = min(COLUMNS, columns - t)
         width = _panel_width(here)
-        for i in range(count):
-            wide[i, 0], wide[i, 1] = steps[i, 0] + start, (steps[i, 1] + start) * width
+        if t == 0 or width < COLUMNS:
+            for i in range(count):
+                for j in range(terms):
+                    wide[i * terms + j, 0] = steps[i, 0] + first + j
+                    wide[i * terms + j, 1] = (steps[i, 1] + first + j) * width
         panel, target = b + 4 * t * positions, c.ctypes.data + 4 * (c_shift + t)
+        height = ROWS if width == COLUMNS else HALF_ROWS
         short = here == COLUMNS and 0 < rows % ROWS <= FEW
-        tiles = (rows + ROWS - 1) // ROWS - short
+        tiles = (rows + height - 1) // height - short
         whole = here == width
         which = (FULL if whole else PART) if width == COLUMNS else HALF if whole else HALF_PART
-        last = add if whole else add + 2 * here
-        call(tile, (which, a, a_rows.ctypes.data, target, c_rows.ctypes.data, tiles, panel, wide.ctypes.data, count, k,
-                    last))
+        flat = FLAT if short_sums else 0
+        last = (start == 0) + (0 if whole else 2 * here)
+        from_row = start + 4 * t if start else target
+        call(tile, (which + flat, a, a_rows.ctypes.data, target, c_rows.ctypes.data, tiles, panel, wide.ctypes.data,
+                    len(wide), k, last, from_row))
         if short:
             done = 8 * tiles * ROWS
-            call(tile, (SHORT, a, a_rows.ctypes.data + done, target, c_rows.ctypes.data + done, 1, panel,
-                        wide.ctypes.data, count, k, add))
+            call(tile, (SHORT + flat, a, a_rows.ctypes.data + done, target, c_rows.ctypes.data + done, 1, panel,
+                        wide.ctypes.data, len(wide), k, last, from_row))
     keep((wide,))
 
 
 @compiled
-def _gather_block(source: Array, packed: Array, y: Array, geometry: Array, rows: Array, row_classes: Array,
-                  columns: Array, column_classes: Array, task: Array, tile: int) -> None:  # fmt: skip
+def _gather_block(source: Array, packed: Array, bias: Array, y: Array, geometry: Array, rows: Array,
+                  row_classes: Array, columns: Array, column_classes: Array, task: Array,
+                  tile: int) -> None:  # fmt: skip
     """Some pixels of one class."""
     kind, groups, inner, width, height_in, width_in, channels_in, height_out, width_out, channels_out = geometry[:10]
     kernel_across, step_down, step_across = geometry[11], geometry[12], geometry[13]
@@ -360,7 +377,7 @@ def _gather_block(source: Array, packed: Array, y: Array, geometry: Array, rows:
     if taps_down * taps_across == 0:
         for m in range(count):
             for c in range(channels_out):
-                y[c_rows[m] + c] = 0
+                y[c_rows[m] + c] = bias[c]
         return
     spare = np.empty(channels_out + CHANNELS, np.float32)
     for m in range(count, count + _SPARE):
@@ -383,7 +400,8 @@ def _gather_block(source: Array, packed: Array, y: Array, geometry: Array, rows:
                 lanes = CHANNELS if groups - t >= CHANNELS else min(LANES, groups - t)
                 call(tile, (CHANNELS_FULL if lanes == CHANNELS else CHANNELS_PART, source.ctypes.data + 4 * t,
                             a_rows.ctypes.data + 8 * m, y.ctypes.data + 4 * t, c_rows.ctypes.data + 8 * m, tiles,
-                            packed.ctypes.data + 4 * t, steps.ctypes.data, len(steps), lanes, 0))
+                            packed.ctypes.data + 4 * t, steps.ctypes.data, len(steps), lanes, 0,
+                            bias.ctypes.data + 4 * t))
                 t += lanes
         keep((a_rows, c_rows, steps, spare))
         return
@@ -393,7 +411,7 @@ def _gather_block(source: Array, packed: Array, y: Array, geometry: Array, rows:
             tiles = (count + DOT_ROWS[width - 1] - 1) // DOT_ROWS[width - 1]
             call(tile, (DOT_ONE + width - 1, a, a_rows.ctypes.data, y.ctypes.data + 4 * q * width, c_rows.ctypes.data,
                         tiles, packed.ctypes.data + 4 * q * width * positions, steps.ctypes.data, len(steps), k,
-                        positions))
+                        positions, bias.ctypes.data + 4 * q * width))
             continue
         b = packed.ctypes.data + 4 * q * positions * geometry[15]
         at_once = len(steps) if len(steps) * k <= 3 * _DEPTH // 2 else max(1, _DEPTH // k)
@@ -403,16 +421,16 @@ def _gather_block(source: Array, packed: Array, y: Array, geometry: Array, rows:
             now = min(at_once, len(steps) - step)
             for start in range(0, k, stretch):
                 _multiply(a, a_rows, b, positions, steps[step:], now, start, y, q * width, c_rows, count, width,
-                          min(stretch, k - start), min(1, step + start), tile)
+                          min(stretch, k - start), 0 if step + start else bias.ctypes.data + 4 * q * width, tile)
     keep((a_rows, c_rows, steps, spare))
 
 
 @compiled
-def _gather(first: int, end: int, source: Array, packed: Array, y: Array, geometry: Array, rows: Array,
+def _gather(first: int, end: int, source: Array, packed: Array, bias: Array, y: Array, geometry: Array, rows: Array,
             row_classes: Array, columns: Array, column_classes: Array, tasks: Array, tile: int) -> None:  # fmt: skip
     for task in range(first, end):
-        _gather_block(source, packed, y.reshape(-1), geometry, rows, row_classes, columns, column_classes, tasks[task],
-                      tile)  # fmt: skip
+        _gather_block(source, packed, bias, y.reshape(-1), geometry, rows, row_classes, columns, column_classes,
+                      tasks[task], tile)  # fmt: skip
 
 
 @compiled
@@ -466,12 +484,12 @@ def _weight_task(x: Array, g: Array, sums: Array, geometry: Array, jobs: Array, 
                                 c_rows[m] = target + c * channels_out
                                 m, left_over = m + 1, left_over - 1
                                 if m == _ROWS_AT_ONCE or left_over == 0:
-                                    for r in range(m, m + ROWS):
+                                    for r in range(m, m + _SPARE):
                                         a_rows[r] = a_rows[0]
                                         c_rows[r] = (spare.ctypes.data - sums.ctypes.data) // 4
                                     _multiply(turned.ctypes.data, a_rows,
                                               packed.ctypes.data + 4 * q * padded * pixels * images, pixels * images,
-                                              steps, i1 - i0, 0, sums, 0, c_rows, m, t1 - t0, (j1 - j0) * images, 1,
+                                              steps, i1 - i0, 0, sums, 0, c_rows, m, t1 - t0, (j1 - j0) * images, 0,
                                               tile)
                                     m = 0
     keep((turned, packed, spare))
@@ -492,7 +510,7 @@ def _turn(x: Array, turned: Array, table: Array, n: int, images: int, height: in
     for row in range(height):
         first, to = (n * height + row) * width * channels_in, row * channels_in * line
         call(tile, (TURN, x.ctypes.data + 4 * first, table.ctypes.data, turned.ctypes.data + 4 * to, 0,
-                    whole // LANES, 0, 0, (line + LANES - 1) // LANES, 0, line))
+                    whole // LANES, 0, 0, (line + LANES - 1) // LANES, 0, line, 0))
         for c in range(whole, channels_in):
             for place in range(line):
                 turned[to + c * line + place] = x[first + table[place] + c]
@@ -511,7 +529,7 @@ def _pack_pixels(g: Array, packed: Array, n: int, images: int, pixels: int, chan
         width = _panel_width(count)
         target, source = t * pixels * images, n * pixels * channels_out + first + t
         call(tile, (COPY if width == COLUMNS else COPY_HALF, g.ctypes.data + 4 * source, table.ctypes.data,
-                    packed.ctypes.data + 4 * target, 0, len(table), 0, 0, 0, count, width))
+                    packed.ctypes.data + 4 * target, 0, len(table), 0, 0, 0, count, width, 0))
     keep((table,))
 
 
@@ -547,7 +565,7 @@ def _weight_channels(x: Array, g: Array, sums: Array, geometry: Array, jobs: Arr
                     lanes = CHANNELS if channels_in - t >= CHANNELS else min(LANES, channels_in - t)
                     call(tile, (CHANNELS_FULL if lanes == CHANNELS else CHANNELS_PART, x.ctypes.data + 4 * t,
                                 a_rows.ctypes.data, sums.ctypes.data + 4 * t, c_rows.ctypes.data, 1,
-                                g.ctypes.data + 4 * t, steps.ctypes.data, len(steps), lanes, 1))
+                                g.ctypes.data + 4 * t, steps.ctypes.data, len(steps), lanes, 1, 0))
                     t += lanes
                 m = 0
         keep((a_rows, c_rows, steps, spare))

@@ -1,17 +1,20 @@
 """The register tiles under the convolutions: a few rows of sums stay in registers while two loops run.
 
-    outer      c[m, n] (+)= Σ a[m, i, l] · b[i, l, n]     n over V vectors: R numbers of a meet V vectors of b
-    channels   c[m, n] (+)= Σ a[m, i, n] · b[i, n]        lane by lane, as in a depthwise convolution
-    dot        c[m, n]    = Σ a[m, i, l] · b[n, i, l]     few columns: the lanes run along l
-    turn       c[l, m] = a[m, l]                          LANES rows at a time
-    copy       c[m, l] = a[m, l]                          l < k, and zeros up to whole vectors
+    outer      c[m, n] = s[m, n] + Σ a[m, i, l] · b[i, l, n]     n over V vectors: R numbers of a meet V vectors of b
+    channels   c[m, n] = s[m, n] + Σ a[m, i, n] · b[i, n]        lane by lane, as in a depthwise convolution
+    dot        c[m, n] = s[n] + Σ a[m, i, l] · b[n, i, l]        few columns: the lanes run along l
+    turn       c[l, m] = a[m, l]                                 LANES rows at a time
+    copy       c[m, l] = a[m, l]                                 l < k, and zeros up to whole vectors
 
-over steps i and l < k; l is next to l + 1. The rows of a and c and the steps are wherever tables of offsets say:
-neighbouring pixels, one pixel of many images, or taps; the taps inside the image, or rows of pixels.
+over steps i and l < k; l is next to l + 1. Sums start from s: from c as it is, or from one row, a bias, for all m. The
+rows of a and c and the steps are wherever tables of offsets say: neighbouring pixels, one pixel of many images, or
+taps; the taps inside the image, or rows of pixels.
 
 In `outer` an l loads V vectors of b and R broadcast numbers of a for R·V multiply-adds: 8 loads for 12 on AVX2, 14
 for 24 on AVX-512, so their units and not the loads are what limits it. Numba's own loops would not keep the sums in
 registers, so the tiles are written as LLVM instructions. Arrays and tables are addresses, offsets count floats.
+Where k is short, entering and leaving the loop over l costs more than the loop: a flat tile has steps only, each of one
+l. Vectors in part are stored by halves: AVX2's masked store takes 12 cycles on AMD's processors.
 """
 
 from collections.abc import Callable, Iterator
@@ -42,6 +45,7 @@ LANES = 16 if _has("avx512f") else 8 if _has("avx2") else 4
 _FUSED = _has("fma") or _has("neon")  # elsewhere a fused multiply-add is a call into the C library
 ROWS, VECTORS = (12, 2) if LANES == 16 else (6, 2) if LANES == 8 else (4, 4)
 COLUMNS = VECTORS * LANES
+HALF_ROWS = 8  # of the outer tile of one vector: two sums begin in a cycle, and each takes four
 FEW = 4  # rows of the shorter outer tile; with fewer, each sum waits for itself, and none would be faster
 DOT_ROWS = (8, 6, 4, 3)  # of `dot`, with 1, 2, .. columns
 CHANNEL_ROWS, CHANNEL_VECTORS = 3, 4  # of `channels`
@@ -93,13 +97,24 @@ class _Emit:
         load = self.declare(f"llvm.masked.load.v{LANES}f32.p0", self.vector, _POINTER, _INT32, mask.type, self.vector)
         return self.builder.call(load, [place, _INT32(4), mask, self.zero])
 
-    def store(self, value: Any, place: Any, mask: Any) -> None:
-        if mask is None:
-            self.builder.store(value, place, align=4)
-            return
-        store = self.declare(f"llvm.masked.store.v{LANES}f32.p0", ir.VoidType(), self.vector, _POINTER, _INT32,
-                             mask.type)  # fmt: skip
-        self.builder.call(store, [value, place, _INT32(4), mask])
+    def store_first(self, count: Any, sums: list[Any], places: list[Any]) -> None:
+        """The first `count` ≤ LANES lanes of each sum, by powers of two."""
+        done, lanes = cgutils.alloca_once_value(self.builder, _INDEX(0)), LANES
+        while lanes:
+            with self.builder.if_then(self.builder.icmp_signed("!=", self.builder.and_(count, _INDEX(lanes)),
+                                                               _INDEX(0))):  # fmt: skip
+                at = self.builder.load(done, typ=_INDEX)
+                for total, place in zip(sums, places, strict=True):
+                    value = self.builder.load(total, typ=self.vector)
+                    self.builder.store(self.lanes(value, range(lanes)), self.at(place, at), align=4)
+                    if lanes < LANES:
+                        self.builder.store(self.lanes(value, [(n + lanes) % LANES for n in range(LANES)]), total)
+                self.builder.store(self.builder.add(at, _INDEX(lanes)), done)
+            lanes //= 2
+
+    def lanes(self, value: Any, order: Any) -> Any:
+        places = ir.Constant(ir.VectorType(_INT32, len(order)), list(order))
+        return self.builder.shuffle_vector(value, value, places)
 
     def splat(self, value: Any, kind: Any) -> Any:
         undefined = ir.Constant(ir.VectorType(kind, LANES), ir.Undefined)
@@ -111,6 +126,12 @@ class _Emit:
         numbers = ir.Constant(ir.VectorType(_INDEX, LANES), list(range(LANES)))
         return self.builder.icmp_signed("<", numbers, self.splat(count, _INDEX))
 
+    def within(self, count: Any, before: int) -> Any:
+        """How many of `count` lanes are in the vector after the first `before`."""
+        least = self.builder.icmp_signed(">", count, _INDEX(before))
+        rest = self.builder.select(least, self.builder.sub(count, _INDEX(before)), _INDEX(0))
+        return self.builder.select(self.builder.icmp_signed("<", rest, _INDEX(LANES)), rest, _INDEX(LANES))
+
     def multiply_add(self, x: Any, y: Any, place: Any) -> None:
         """The sum in the register `place` += x·y."""
         total = self.builder.load(place, typ=self.vector)
@@ -121,30 +142,35 @@ class _Emit:
             total = self.builder.fadd(self.builder.fmul(x, y), total)
         self.builder.store(total, place)
 
-    def sums(self, rows: int, columns: int) -> list[list[Any]]:
-        places = [[cgutils.alloca_once(self.builder, self.vector) for _ in range(columns)] for _ in range(rows)]
-        for row in places:
-            for place in row:
-                self.builder.store(self.zero, place)
-        return places
+    def sums(self, rows: list[Any], counts: list[Any], add: Any = None, start: Any = None) -> list[list[Any]]:
+        """A register for each vector of a row, which begins as what is there, or else at `start`; as 0 without both.
 
-    def finish(self, sums: Any, targets: list[Any], add: Any, masks: list[Any]) -> None:
-        """Store the sums, or add them to what is there; a mask for each vector of a row."""
-        places = [(total, self.at(target, v * LANES), masks[v])
-                  for row, target in zip(sums, targets, strict=True) for v, total in enumerate(row)]  # fmt: skip
-        with self.builder.if_then(self.builder.icmp_signed("!=", add, _INDEX(0))):
-            for total, place, there in places:
-                more = self.builder.fadd(self.load(place, there), self.builder.load(total, typ=self.vector))
-                self.builder.store(more, total)
-        for total, place, there in places:
-            self.store(self.builder.load(total, typ=self.vector), place, there)
+        counts: how many lanes of each vector there are, None for all.
+        """
+        masks = [None if count is None else self.first(count) for count in counts]
+        sums = []
+        for row in rows:
+            source = None if add is None else self.builder.select(add, row, start)
+            sums.append([cgutils.alloca_once(self.builder, self.vector) for _ in masks])
+            for v, (place, mask) in enumerate(zip(sums[-1], masks, strict=True)):
+                first = self.zero if source is None else self.load(self.at(source, v * LANES), mask)
+                self.builder.store(first, place)
+        return sums
+
+    def finish(self, sums: list[list[Any]], targets: list[Any], counts: list[Any]) -> None:
+        for v, count in enumerate(counts):
+            places = [self.at(target, v * LANES) for target in targets]
+            if count is None:
+                for row, place in zip(sums, places, strict=True):
+                    self.builder.store(self.builder.load(row[v], typ=self.vector), place, align=4)
+            else:
+                self.store_first(count, [row[v] for row in sums], places)
 
     def add_up(self, value: Any) -> Any:
         """The sum of the lanes, pairwise."""
         half = LANES // 2
         while half:
-            order = [n + half if n < half else n for n in range(LANES)]
-            upper = self.builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(_INT32, LANES), order))
+            upper = self.lanes(value, [n + half if n < half else n for n in range(LANES)])
             value, half = self.builder.fadd(value, upper), half // 2
         return self.builder.extract_element(value, _INT32(0))
 
@@ -172,25 +198,33 @@ def keep(typing, arrays):  # type: ignore[no-untyped-def]
     return types.void(arrays), codegen
 
 
-def _outer(rows: int, vectors: int, part: bool = False) -> Any:
-    """part: only `last` // 2 columns are there, more than the first of several vectors."""
+def _outer(rows: int, vectors: int, part: bool = False, flat: bool = False) -> Any:
+    """part: only `last` // 2 columns are there, more than the first of several vectors. flat: k is 1."""
 
     def emit(e: _Emit, a: Any, a_table: Any, c: Any, c_table: Any, tiles: Any, b: Any, steps: Any, count: Any,
-             k: Any, last: Any) -> None:  # fmt: skip
-        there, add = e.builder.ashr(last, _INDEX(1)), e.builder.and_(last, _INDEX(1))
-        masks = [e.first(e.builder.sub(there, _INDEX(v * LANES))) if part and v >= min(1, vectors - 1) else None
-                 for v in range(vectors)]  # fmt: skip
+             k: Any, last: Any, start: Any) -> None:  # fmt: skip
+        there, add = e.builder.ashr(last, _INDEX(1)), e.builder.trunc(last, ir.IntType(1))
+        counts = [e.within(there, v * LANES) if part and v >= min(1, vectors - 1) else None for v in range(vectors)]
         with e.tiles(tiles, rows, a_table, c_table) as (a_place, c_place):
-            sums, a_rows = e.sums(rows, vectors), e.rows(a, a_place, rows)
-            with e.steps(steps, count) as (a_step, b_step), cgutils.for_range(e.builder, k) as inner:
-                place = e.at(e.pointer(b), b_step, e.builder.mul(inner.index, _INDEX(vectors * LANES)))
-                b_row = [e.load(e.at(place, v * LANES)) for v in range(vectors)]
-                for m in range(rows):
-                    x = e.builder.load(e.at(a_rows[m], e.builder.add(a_step, inner.index)), typ=_FLOAT)
-                    x = e.splat(x, _FLOAT)
-                    for v in range(vectors):
-                        e.multiply_add(x, b_row[v], sums[m][v])
-            e.finish(sums, e.rows(c, c_place, rows), add, masks)
+            a_rows, c_rows = e.rows(a, a_place, rows), e.rows(c, c_place, rows)
+            sums = e.sums(c_rows, counts, add, e.pointer(start))
+            with e.steps(steps, count) as (a_step, b_step):
+
+                def step(at: Any) -> None:
+                    place = e.at(e.pointer(b), b_step, e.builder.mul(at, _INDEX(vectors * LANES)))
+                    b_row = [e.load(e.at(place, v * LANES)) for v in range(vectors)]
+                    for m in range(rows):
+                        x = e.builder.load(e.at(a_rows[m], e.builder.add(a_step, at)), typ=_FLOAT)
+                        x = e.splat(x, _FLOAT)
+                        for v in range(vectors):
+                            e.multiply_add(x, b_row[v], sums[m][v])
+
+                if flat:
+                    step(_INDEX(0))
+                else:
+                    with cgutils.for_range(e.builder, k) as inner:
+                        step(inner.index)
+            e.finish(sums, c_rows, counts)
 
     return emit
 
@@ -199,16 +233,18 @@ def _channels(rows: int, vectors: int) -> Any:
     """With one vector, k of its lanes."""
 
     def emit(e: _Emit, a: Any, a_table: Any, c: Any, c_table: Any, tiles: Any, b: Any, steps: Any, count: Any,
-             k: Any, add: Any) -> None:  # fmt: skip
-        mask = e.first(k) if vectors == 1 else None
+             k: Any, add: Any, start: Any) -> None:  # fmt: skip
+        mask, counts = (e.first(k), [k]) if vectors == 1 else (None, [None] * vectors)
+        add = e.builder.trunc(add, ir.IntType(1))
         with e.tiles(tiles, rows, a_table, c_table) as (a_place, c_place):
-            sums, a_rows = e.sums(rows, vectors), e.rows(a, a_place, rows)
+            a_rows, c_rows = e.rows(a, a_place, rows), e.rows(c, c_place, rows)
+            sums = e.sums(c_rows, counts, add, e.pointer(start))
             with e.steps(steps, count) as (a_step, b_step):
                 b_row = [e.load(e.at(e.pointer(b), b_step, v * LANES), mask) for v in range(vectors)]
                 for m in range(rows):
                     for v in range(vectors):
                         e.multiply_add(e.load(e.at(a_rows[m], a_step, v * LANES), mask), b_row[v], sums[m][v])
-            e.finish(sums, e.rows(c, c_place, rows), add, [mask] * vectors)
+            e.finish(sums, c_rows, counts)
 
     return emit
 
@@ -218,13 +254,15 @@ def _dot(columns: int) -> Any:
     rows = DOT_ROWS[columns - 1]
 
     def emit(e: _Emit, a: Any, a_table: Any, c: Any, c_table: Any, tiles: Any, b: Any, steps: Any, count: Any,
-             k: Any, apart: Any) -> None:  # fmt: skip
+             k: Any, apart: Any, start: Any) -> None:  # fmt: skip
         builder = e.builder
         b_rows = [e.at(e.pointer(b), builder.mul(apart, _INDEX(n))) for n in range(columns)]
         whole = builder.and_(k, _INDEX(-LANES))
         mask = e.first(builder.sub(k, whole))
+        begin = [builder.load(e.at(e.pointer(start), n), typ=_FLOAT) for n in range(columns)]
         with e.tiles(tiles, rows, a_table, c_table) as (a_place, c_place):
-            sums, a_rows = e.sums(rows, columns), e.rows(a, a_place, rows)
+            a_rows = e.rows(a, a_place, rows)
+            sums = e.sums(a_rows, [None] * columns)
             with e.steps(steps, count) as (a_step, b_step):
 
                 def step(at: Any, mask: Any) -> None:
@@ -240,14 +278,14 @@ def _dot(columns: int) -> Any:
                     step(whole, mask)
             for m, target in enumerate(e.rows(c, c_place, rows)):
                 for n in range(columns):
-                    total = e.add_up(builder.load(sums[m][n], typ=e.vector))
+                    total = builder.fadd(e.add_up(builder.load(sums[m][n], typ=e.vector)), begin[n])
                     builder.store(total, e.at(target, n), align=4)
 
     return emit
 
 
 def _turn(e: _Emit, a: Any, a_table: Any, c: Any, _: Any, groups: Any, __: Any, ___: Any, across: Any, ____: Any,
-          line: Any) -> None:  # fmt: skip
+          line: Any, _____: Any) -> None:  # fmt: skip
     """LANES·groups lines of LANES·across numbers, `line` apart.
 
     What the last vector of a line writes too far belongs to the next line, and is written again there.
@@ -272,7 +310,7 @@ def _copy(vectors: int) -> Any:
     """The first k numbers of each row and zeros; row m of c lies m·apart further."""
 
     def emit(e: _Emit, a: Any, a_table: Any, c: Any, _: Any, rows: Any, __: Any, ___: Any, ____: Any, k: Any,
-             apart: Any) -> None:  # fmt: skip
+             apart: Any, _____: Any) -> None:  # fmt: skip
         masks = [e.first(e.builder.sub(k, _INDEX(v * LANES))) for v in range(vectors)]
         with cgutils.for_range(e.builder, rows) as row:
             source = e.at(e.pointer(a), e.entry(a_table, row.index))
@@ -284,12 +322,15 @@ def _copy(vectors: int) -> Any:
     return emit
 
 
-# What `tile` computes: R rows of V vectors, the last one in part; fewer rows; one vector, in part; R rows of channels,
-# or of one vector or less of them; lines from rows; copies of V vectors, of one; dots of 1, 2, .. columns.
-FULL, PART, SHORT, HALF, HALF_PART, CHANNELS_FULL, CHANNELS_PART, TURN, COPY, COPY_HALF, DOT_ONE = range(11)
-_EMIT = (_outer(ROWS, VECTORS), _outer(ROWS, VECTORS, True), _outer(FEW, VECTORS), _outer(ROWS, 1),
-         _outer(ROWS, 1, True), _channels(CHANNEL_ROWS, CHANNEL_VECTORS), _channels(CHANNEL_ROWS, 1), _turn,
-         _copy(VECTORS), _copy(1), *[_dot(n + 1) for n in range(len(DOT_ROWS))])  # fmt: skip
+# What `tile` computes: R rows of V vectors, the last one in part; fewer rows; one vector, in part; all of these flat; R
+# rows of channels, or of one vector or less of them; lines from rows; copies of V vectors, of one; dots of 1, 2, ..
+# columns.
+FULL, PART, SHORT, HALF, HALF_PART, FLAT = range(6)
+CHANNELS_FULL, CHANNELS_PART, TURN, COPY, COPY_HALF, DOT_ONE = range(2 * FLAT, 2 * FLAT + 6)
+_EMIT = (*[_outer(rows, vectors, part, flat) for flat in (False, True) for rows, vectors, part in (
+    (ROWS, VECTORS, False), (ROWS, VECTORS, True), (FEW, VECTORS, False), (HALF_ROWS, 1, False), (HALF_ROWS, 1, True))],
+         _channels(CHANNEL_ROWS, CHANNEL_VECTORS), _channels(CHANNEL_ROWS, 1), _turn, _copy(VECTORS), _copy(1),
+         *[_dot(n + 1) for n in range(len(DOT_ROWS))])  # fmt: skip
 
 
 @_pasted
@@ -307,18 +348,18 @@ def _any_tile(typing, which, numbers):  # type: ignore[no-untyped-def]
         builder.position_at_end(end)
         return context.get_dummy_value()
 
-    return types.void(types.intp, types.UniTuple(types.intp, 10)), codegen
+    return types.void(types.intp, types.UniTuple(types.intp, 11)), codegen
 
 
-def _tile(which, a, a_table, c, c_table, tiles, b, steps, count, k, last):  # type: ignore[no-untyped-def]
-    """Tiles of one of these kinds. last: whether to add to c; but `apart` or `line`."""
-    _any_tile(which, (a, a_table, c, c_table, tiles, b, steps, count, k, last))
+def _tile(which, a, a_table, c, c_table, tiles, b, steps, count, k, last, start):  # type: ignore[no-untyped-def]
+    """Tiles of one of these kinds. last: whether to add to c instead of the row at `start`; but `apart` or `line`."""
+    _any_tile(which, (a, a_table, c, c_table, tiles, b, steps, count, k, last, start))
 
 
 def _address_of(function: Callable[..., None]) -> int:
-    """The function of 11 integers as machine code, kept on disk as in threads.py."""
+    """The function of 12 integers as machine code, kept on disk as in threads.py."""
     function.__qualname__ += "_" + _sources
-    signature = types.void(*[types.intp] * 11)
+    signature = types.void(*[types.intp] * 12)
     try:
         code: Any = numba.cfunc(signature, cache=True)(function)
     except RuntimeError:

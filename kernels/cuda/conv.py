@@ -65,32 +65,36 @@ def _plan(a: Array, rows: int, columns: int, batch: int, terms: int = 0, split: 
                 processors=multiprocessors())  # fmt: skip
 
 
-def conv(x: Array, w: Array, *, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Array:
+def conv(
+    x: Array, w: Array, b: Array | None = None, *, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
     """As the reference, to rounding."""
     out = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
     shape = (x.shape[0], *out, w.shape[3])
     rows = shape[0] * out[0] * out[1]
     made = _plan(x, rows, w.shape[3] // groups, groups)
     if not (usable(x, w) and fits(made, rows)):
-        return reference.conv(x, w, stride=stride, padding=padding, dilation=dilation, groups=groups)
+        return reference.conv(x, w, b, stride=stride, padding=padding, dilation=dilation, groups=groups)
     y = empty(shape, x.dtype)
     _run("conv", _geometry(x.shape, w.shape, out, stride, padding, dilation, groups), made, x, w, y)
-    return y
+    return y if b is None else y + b
 
 
 def conv_input(
-    g: Array, w: Array, *, size: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
+    g: Array, w: Array, b: Array | None = None, *, size: Pair, stride: Pair, padding: Padding, dilation: Pair,
+    groups: int,
+) -> Array:  # fmt: skip
     """As the reference, to rounding."""
     shape = (g.shape[0], *size, w.shape[2] * groups)
     phase = [-(-n // s) for n, s in zip(size, stride, strict=True)]  # of which the first is the largest
     rows = shape[0] * phase[0] * phase[1]
     made = _plan(g, rows, w.shape[2], groups * stride[0] * stride[1])
     if not (usable(g, w) and fits(made, rows)):
-        return reference.conv_input(g, w, size=size, stride=stride, padding=padding, dilation=dilation, groups=groups)
+        return reference.conv_input(g, w, b, size=size, stride=stride, padding=padding, dilation=dilation,
+                                    groups=groups)  # fmt: skip
     x = empty(shape, g.dtype)
     _run("conv_input", _geometry(shape, w.shape, g.shape[1:3], stride, padding, dilation, groups), made, g, w, x)
-    return x
+    return x if b is None else x + b
 
 
 def conv_weight(

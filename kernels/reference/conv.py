@@ -20,26 +20,29 @@ Padding = tuple[Pair, Pair]
 Part = tuple[slice, slice, slice]
 
 
-def conv(x: Array, w: Array, *, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Array:
-    """The formula above: (N, H, W, C) and (KH, KW, C/groups, O) -> (N, OH, OW, O).
+def conv(
+    x: Array, w: Array, b: Array | None = None, *, stride: Pair, padding: Padding, dilation: Pair, groups: int
+) -> Array:
+    """The formula above, plus a bias b (O,): (N, H, W, C) and (KH, KW, C/groups, O) -> (N, OH, OW, O).
 
     OH = (H + top + bottom - dilation·(KH - 1) - 1) // stride + 1, or 0 where that is negative.
     """
     out = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
     y = np.zeros_like(x, shape=(x.shape[0], *out, w.shape[3]), order="C")
-    for a, b, at_x, at_y in taps(x.shape[1:3], out, w.shape[:2], stride, padding, dilation):
-        y[at_y] += _join(_split(x[at_x], groups) @ _split(w[a, b], groups), y[at_y].shape)
-    return y
+    for i, j, at_x, at_y in taps(x.shape[1:3], out, w.shape[:2], stride, padding, dilation):
+        y[at_y] += _join(_split(x[at_x], groups) @ _split(w[i, j], groups), y[at_y].shape)
+    return y if b is None else y + b
 
 
 def conv_input(
-    g: Array, w: Array, *, size: Pair, stride: Pair, padding: Padding, dilation: Pair, groups: int
-) -> Array:
-    """The adjoint of `conv` in x, that is transposed convolution: (N, OH, OW, O) -> (N, H, W, C), size (H, W)."""
+    g: Array, w: Array, b: Array | None = None, *, size: Pair, stride: Pair, padding: Padding, dilation: Pair,
+    groups: int,
+) -> Array:  # fmt: skip
+    """The adjoint of `conv` in x, that is transposed convolution, plus b (C,): (N, OH, OW, O) -> (N, H, W, C)."""
     x = np.zeros_like(g, shape=(g.shape[0], *size, w.shape[2] * groups), order="C")
-    for a, b, at_x, at_y in taps(size, g.shape[1:3], w.shape[:2], stride, padding, dilation):
-        x[at_x] += _join(_split(g[at_y], groups) @ _split(w[a, b], groups).swapaxes(1, 2), x[at_x].shape)
-    return x
+    for i, j, at_x, at_y in taps(size, g.shape[1:3], w.shape[:2], stride, padding, dilation):
+        x[at_x] += _join(_split(g[at_y], groups) @ _split(w[i, j], groups).swapaxes(1, 2), x[at_x].shape)
+    return x if b is None else x + b
 
 
 def conv_weight(

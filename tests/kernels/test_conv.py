@@ -73,6 +73,15 @@ def test_the_three_kernels_are_loops_over_the_definition(call: Any, case: Case) 
     np.testing.assert_allclose(call(conv_weight, case.x, case.g, size=kernel, **case.settings), gw, **close)
 
 
+@given(cases(max_side=5), st.data())
+def test_a_bias_is_added_to_every_pixel(call: Any, case: Case, data: Any) -> None:
+    for kernel, a, channels, size in ((conv, case.x, case.w.shape[3], {}),
+                                      (conv_input, case.g, case.x.shape[3], {"size": case.x.shape[1:3]})):
+        b = data.draw(arrays((channels,)))
+        plain = kernel(a, case.w, **size, **case.settings)
+        np.testing.assert_array_equal(call(kernel, a, case.w, b, **size, **case.settings), plain + b)
+
+
 @given(cases(max_side=9))
 def test_each_kernel_is_the_adjoint_of_the_others(call: Any, assert_adjoint: Any, case: Case) -> None:
     y = call(conv, case.x, case.w, **case.settings)

@@ -84,15 +84,17 @@ def check(x_shape: tuple[int, ...], w_shape: tuple[int, ...], settings: dict[str
     x, w = (canaries(rng.normal(size=shape)) for shape in (x_shape, w_shape))
     exact = reference.conv(x.astype(float), w.astype(float), **settings)
     g = canaries(rng.normal(size=exact.shape))
+    b, c = (canaries(rng.normal(size=shape)) if seed % 2 else None for shape in (w_shape[3:], x_shape[3:]))
     inner, outer, pixels = w[..., 0].size, w_shape[0] * w_shape[1] * w_shape[3], g[..., 0].size
     compile_all()
     with pytest.MonkeyPatch.context() as patch:
         margins = Margins()
         patch.setattr(cpu, "np", margins)
-        found = (cpu.conv(x, w, **settings), cpu.conv_input(g, w, size=x_shape[1:3], **settings),
+        found = (cpu.conv(x, w, b, **settings), cpu.conv_input(g, w, c, size=x_shape[1:3], **settings),
                  cpu.conv_weight(x, g, size=w_shape[:2], **settings))  # fmt: skip
         margins.check()
-    wanted = (exact, reference.conv_input(g.astype(float), w.astype(float), size=x_shape[1:3], **settings),
+    exact_input = reference.conv_input(g.astype(float), w.astype(float), size=x_shape[1:3], **settings)
+    wanted = (exact if b is None else exact + b, exact_input if c is None else exact_input + c,
               reference.conv_weight(x.astype(float), g.astype(float), size=w_shape[:2], **settings))  # fmt: skip
     for made, want, terms in zip(found, wanted, (inner, outer, pixels), strict=True):
         assert made.dtype == np.float32
@@ -114,7 +116,8 @@ def test_against_the_reference(geometry: Geometry, seed: int) -> None:
     ((5, 1, 9, 2), (1, 4, 2, 3), SAME | {"padding": ((0, 0), (9, 9))}),  # pixels that read only padding
 ])  # fmt: skip
 def test_each_block(x: tuple[int, ...], w: tuple[int, ...], settings: dict[str, Any]) -> None:
-    check(x, w, settings)
+    check(x, w, settings, seed=0)  # without a bias
+    check(x, w, settings, seed=1)
 
 
 @given(geometries(), st.integers(0, 99), st.sampled_from([np.nan, np.inf, -np.inf]))
@@ -172,7 +175,7 @@ for x, w, settings in [((13, 6, 7, 3), (3, 3, 3, 35), t.SAME | {{"stride": (1, 2
                        ((5, 6, 7, 5), (3, 2, 5, 2), t.SAME),
                        ((8, 9, 7, 4), (3, 3, 2, 18), t.SAME | {{"dilation": (2, 2), "groups": 2}}),
                        ((2, 5, 5, 19), (3, 3, 1, 19), t.SAME | {{"groups": 19}})]:
-    t.check(x, w, settings)
+    t.check(x, w, settings, 1)
 print(tile.LANES)
 """
 
@@ -203,7 +206,7 @@ import tinyart, numba, re
 from tinyart.kernels.cpu import tile
 from numba.core import types
 assert (tile.LANES, tile.ROWS) == (16, 12)
-code = numba.cfunc(types.void(*[types.intp] * 11))(tile._tile)._library.get_asm_str()
+code = numba.cfunc(types.void(*[types.intp] * 12))(tile._tile)._library.get_asm_str()
 loops = [block for block in re.split(r"^\\.LBB\\w+:", code, flags=re.M) if block.count("vfmadd231ps") >= 24]
 print(min(block.count("(%rsp)") for block in loops if "zmm" in block and block.count("vfmadd231ps") == 24))
 """

@@ -4,7 +4,8 @@
 
     y[n, i, j, o] = Σ_{a,b,c} x[n, i·s + a·d - p, j·s + b·d - p, c] · w[a, b, c, o]      s stride, d dilation, p padding
 
-Transposed convolution is `conv_input`: the gradient of a convolution with respect to its input.
+Transposed convolution is `conv_input`: the gradient of a convolution with respect to its input. The first two add a
+bias where one is given, inside the kernel.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tinyart.errors import ArgumentError, ShapeError
 from tinyart.graph import apply
 from tinyart.ops.op import Op
+from tinyart.ops.reduce import unbroadcast
 from tinyart.ops.shape import expand_dims, squeeze
 
 if TYPE_CHECKING:
@@ -21,12 +23,14 @@ if TYPE_CHECKING:
 Pair = tuple[int, int]
 Padding = int | str | Sequence[int] | Sequence[Sequence[int]]
 
-_CONV = Op("conv", "x w",
+_CONV = Op("conv", "x w b",
            x=lambda g, w, x_shape, settings: apply(_CONV_INPUT, g, w, size=x_shape[1:3], **settings),
-           w=lambda g, x, w_shape, settings: apply(_CONV_WEIGHT, x, g, size=w_shape[:2], **settings))
-_CONV_INPUT = Op("conv_input", "g w",
+           w=lambda g, x, w_shape, settings: apply(_CONV_WEIGHT, x, g, size=w_shape[:2], **settings),
+           b=lambda g, b_shape: unbroadcast(g, b_shape))
+_CONV_INPUT = Op("conv_input", "g w b",
                  g=lambda v, w, settings: apply(_CONV, v, w, **_sizeless(settings)),
-                 w=lambda v, g, w_shape, settings: apply(_CONV_WEIGHT, v, g, **settings | {"size": w_shape[:2]}))
+                 w=lambda v, g, w_shape, settings: apply(_CONV_WEIGHT, v, g, **settings | {"size": w_shape[:2]}),
+                 b=lambda v, b_shape: unbroadcast(v, b_shape))
 _CONV_WEIGHT = Op("conv_weight", "x g",
                   x=lambda v, g, x_shape, settings: apply(_CONV_INPUT, g, v, **settings | {"size": x_shape[1:3]}),
                   g=lambda v, x, settings: apply(_CONV, x, v, **_sizeless(settings)))
@@ -61,8 +65,9 @@ def conv2d(x: Any, w: Any, bias: Any = None, *, stride: int | Pair = 1, padding:
             raise ShapeError("conv2d", "x", f"at least {d * (k - 1) + 1} pixels, padding included, for a kernel of {k}",
                              f"{n + before + after}",
                              fix="padding='same', or a smaller kernel")
-    y: Tensor = apply(_CONV, x, w, stride=stride, padding=around, dilation=dilation, groups=groups)
-    return _plus_bias("conv2d", y, bias)
+    y: Tensor = apply(_CONV, x, w, *_bias("conv2d", bias, w.shape[3]), stride=stride, padding=around,
+                      dilation=dilation, groups=groups)
+    return y
 
 
 def conv1d(x: Any, w: Any, bias: Any = None, *, stride: int = 1, padding: int | str | Pair = 0, dilation: int = 1,
@@ -106,8 +111,9 @@ def conv_transpose2d(x: Any, w: Any, bias: Any = None, *, stride: int | Pair = 1
         size = (h, v)
     if min(size) < 0 or (0 in size and 0 not in x.shape):
         raise ShapeError("conv_transpose2d", "padding", "an output of at least one pixel", f"{size}")
-    y: Tensor = apply(_CONV_INPUT, x, w, size=size, stride=stride, padding=around, dilation=dilation, groups=groups)
-    return _plus_bias("conv_transpose2d", y, bias)
+    y: Tensor = apply(_CONV_INPUT, x, w, *_bias("conv_transpose2d", bias, w.shape[2] * groups), size=size,
+                      stride=stride, padding=around, dilation=dilation, groups=groups)
+    return y
 
 
 def _check_images(name: str, x: Any, w: Any) -> None:
@@ -116,10 +122,11 @@ def _check_images(name: str, x: Any, w: Any) -> None:
                          f"{x.shape} and {w.shape}")
 
 
-def _plus_bias(name: str, y: "Tensor", bias: Any) -> "Tensor":
-    if bias is not None and bias.shape != y.shape[-1:]:
-        raise ShapeError(name, "bias", f"shape {y.shape[-1:]}, one number a channel out", f"{bias.shape}")
-    return y if bias is None else y + bias
+def _bias(name: str, bias: Any, channels: int) -> tuple[Any, ...]:
+    """The last argument, where there is one."""
+    if bias is not None and bias.shape != (channels,):
+        raise ShapeError(name, "bias", f"shape {(channels,)}, one number a channel out", f"{bias.shape}")
+    return () if bias is None else (bias,)
 
 
 def _pair(name: str, setting: str, value: Any, least: int = 1) -> Pair:
