@@ -39,7 +39,7 @@ from tinyart.random import Generator
 #     f(x) = x for x > 0, else 0.3 x
 
 # %%
-networks, z = dcgan((28, 28, 1), random=Generator(0)), Generator(1).normal((2, 100))
+networks, z = dcgan((28, 28, 1), batch_norm=False, random=Generator(0)), Generator(1).normal((2, 100))
 x = z
 for layer in networks.generator:
     x = layer(x)
@@ -100,14 +100,21 @@ show_source(AdversarialTrainer.step)
 
 # %% [markdown]
 # ## Training
+#
+# One thing is not the document's from here on. Its D sums up what it finds at each place, one place at a time, and with
+# dropout it stays close to ½ for as long as one cares to wait: strokes come out sharp, digits do not come out at all.
+# The paper has batch normalisation in D too, in all layers but the first, and no dropout. That D tells real from fake
+# early, and G has something to learn from it. `python -m benchmarks.gan_mnist` trains both and has a LeNet judge them.
+#
+# D then sees real and fake images in batches of their own: normalised together, they would be told apart by the batch.
 
 # %%
 images, _, source = digits_or_art(size(toy=96, full=10_000))
 print(f"{len(images)} images: {source}")
-trainer = DCGANTrainer(shape=(28, 28, 1), latent=size(16, 100), width=size(2, 16), lr=size(2e-3, 1e-3),
+trainer = DCGANTrainer(shape=(28, 28, 1), latent=size(16, 100), width=size(4, 16), lr=size(2e-3, 1e-3),
                        average=size(0.9, 0.98))
 batches, curve, fixed = Batches((images,), size(16, 64)), [], trainer.noise(64, Generator(7))
-steps, sheets = size(toy=24, full=700), []
+steps, sheets = size(toy=60, full=700), []
 for step in range(steps):
     if step in (0, steps // 20, steps // 4):
         sheets.append(trainer.images(fixed))

@@ -76,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--epochs", type=count, help="in all, those of a continued run included "
                        + defaults.format(EPOCHS, **cli_music.EPOCHS))
     train.add_argument("--batch", type=count, help="examples a step " + defaults.format(BATCH, **cli_music.BATCH))
-    train.add_argument("--lr", type=rate, help="learning rate (0.001; gan, dcgan 0.0002; char, chords, melody 0.002)")
+    train.add_argument("--lr", type=rate, help="learning rate (0.001; gan 0.0002; dcgan 0.0005; char, chords, "
+                                                "melody 0.002)")
     train.add_argument("--latent", type=count, help="dimensions of z (20; gan and dcgan 100)")
     train.add_argument("--hidden", type=widths, help="widths of dense layers, such as 512,256 (400; gan 1024,1024), "
                        "or of recurrent ones (128; music 100)")

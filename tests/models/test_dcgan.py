@@ -24,7 +24,7 @@ def test_the_documents_generator_gives_28_by_28_not_128_by_128() -> None:
 
 
 def test_the_documents_discriminator() -> None:
-    networks = dcgan((28, 28, 1))
+    networks = dcgan((28, 28, 1), batch_norm=False)
     x: Tensor = tensor(np.zeros((2, 28, 28, 1), np.float32))
     shapes = []
     for layer in networks.discriminator:
@@ -36,6 +36,16 @@ def test_the_documents_discriminator() -> None:
     slopes = {layer.slope for part in (networks.generator, networks.discriminator) for layer in part
               if isinstance(layer, LeakyReLU)}
     assert slopes == {0.3}
+    assert not any(isinstance(layer, BatchNorm) for layer in networks.discriminator)
+
+
+@pytest.mark.parametrize("side", [28, 64, 128])
+def test_the_papers_discriminator_has_batch_norm_after_all_convolutions_but_the_first(side: int) -> None:
+    layers = [*dcgan((side, side, 3), latent=3, width=2).discriminator]
+    after = [type(layers[i + 1]) for i, layer in enumerate(layers) if isinstance(layer, Conv2d)]
+    assert after == [LeakyReLU, *[BatchNorm] * plan(side)[1]][: len(after)]
+    assert len(after) == plan(side)[1]
+    assert not any(isinstance(layer, Dropout) for layer in layers)
 
 
 def test_weights_are_drawn_with_a_spread_of_two_hundredths() -> None:

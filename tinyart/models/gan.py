@@ -65,6 +65,18 @@ class GAN(nn.Module):
     def __init__(self, generator: nn.Module, discriminator: nn.Module, *, shape: Sequence[int], latent: int) -> None:
         self.generator, self.discriminator = generator, discriminator
         self.shape, self.latent = tuple(shape), latent
+        self.by_itself = any(isinstance(layer, nn.BatchNorm) for layer in discriminator.modules())
+
+    def verdicts(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """D's logits of both: (N, ..), (N, ..) -> (N, 1), (N, 1).
+
+        In one pass, so one product a layer, unless D has batch norm: statistics of a mixed batch would not be those
+        that it sees in G's step, where all are fakes.
+        """
+        if self.by_itself:
+            return self.discriminator(real), self.discriminator(fake)
+        logits = self.discriminator(ops.concatenate([real, fake]))  # (2N, 1)
+        return logits[: len(real)], logits[len(real) :]
 
     def pixels(self, images: np.ndarray[Any, Any]) -> Tensor:
         """uint8 (N, H, W, C) as what D takes: float32 in [-1, 1], on the weights' device."""
@@ -131,17 +143,16 @@ class AdversarialTrainer:
         real = self.module.pixels(images)
         fake = generator(self.noise(n, self.random)).reshape(real.shape)
 
-        logits = discriminator(ops.concatenate([real, fake.detach()]))  # (2N, 1): one product a layer for both halves
-        d_loss = discriminator_loss(logits[:n], logits[n:])
+        real_logits, fake_logits = self.module.verdicts(real, fake.detach())
+        d_loss = discriminator_loss(real_logits, fake_logits)
         self.discriminator_optimizer.step(grad(d_loss, self.discriminator_optimizer.parameters))
 
         g_loss = GENERATOR_LOSSES[self.loss](discriminator(fake))
         self.generator_optimizer.step(grad(g_loss, self.generator_optimizer.parameters))  # none of D's
         self.average.decay = decay_after(self.generator_optimizer.steps, self.decay)
         self.average.update()
-        verdicts = ops.sigmoid(logits.detach()).numpy()
-        return {"L_D": d_loss.item(), "L_G": g_loss.item(), "D(x)": float(verdicts[:n].mean()),
-                "D(G(z))": float(verdicts[n:].mean())}
+        verdicts = [float(ops.sigmoid(logits.detach()).numpy().mean()) for logits in (real_logits, fake_logits)]
+        return {"L_D": d_loss.item(), "L_G": g_loss.item(), "D(x)": verdicts[0], "D(G(z))": verdicts[1]}
 
     def noise(self, n: int, generator: Generator) -> Tensor:
         """n draws of z: (n, J)"""
