@@ -140,3 +140,15 @@ def test_errors() -> None:
         TranslatorTrainer(inputs=2, outputs=2, attention="dot")
     with pytest.raises(ShapeError, match=r"x, y: expected as many rows in each, got \(3, 2\) and \(2, 2\)"):
         TranslatorTrainer(inputs=2, outputs=2).step(np.zeros((3, 2), int), np.zeros((2, 2), int))
+
+
+def test_the_encoder_and_decoder_start_as_kerass_do() -> None:
+    state = EncoderDecoder(12, 11, hidden=32, generator=Generator(0)).state_dict()
+    for cell, width in (("encoder.0", 12), ("decoder.0", 32)):
+        R, W = state[f"{cell}.R"], state[f"{cell}.W"]
+        assert np.allclose(R @ R.T, np.eye(32), atol=1e-5)
+        bound = math.sqrt(6 / (width + 128))  # Glorot & Bengio 2010, equation 16
+        assert 0.95 * bound < np.abs(W).max() <= bound
+        assert np.array_equal(state[f"{cell}.b"], np.repeat([0, 1, 0, 0], 32))  # i, f, g, o
+    assert 0.9 * math.sqrt(6 / 43) < np.abs(state["output.weight"]).max() <= math.sqrt(6 / 43)
+    assert not state["output.bias"].any()

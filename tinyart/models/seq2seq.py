@@ -149,7 +149,9 @@ class MultiplicativeTranslator(_Translator):
 class EncoderDecoder(_Translator):
     """Without attention: an LSTM reads one-hot symbols; its last state is the input of each step of one that writes.
 
-    Keras's example addition_rnn, after Sutskever, Vinyals & Le 2014. What was written before is not read again.
+    Keras's example addition_rnn, after Sutskever, Vinyals & Le 2014. What was written before is not read again. Weights
+    start as Keras's do: W from Glorot's uniform distribution, R orthogonal, biases 0 but those of forget gates, which
+    are 1 (Jozefowicz, Zaremba & Sutskever 2015, section 2.2).
     """
 
     def __init__(self, inputs: int, outputs: int, *, hidden: int = 128, embedding: int = 0,
@@ -158,6 +160,16 @@ class EncoderDecoder(_Translator):
         self.encoder = nn.LSTM(inputs, hidden, generator=generator)
         self.decoder = nn.LSTM(hidden, hidden, generator=generator)
         self.output = nn.Dense(hidden, outputs, generator=generator)
+        for name, p in self.named_parameters():
+            if p.ndim == 1:
+                nn.init.zeros_(p)
+            elif name.endswith(".R"):
+                nn.init.orthogonal_(p, generator=generator)  # (H, 4H)
+            else:
+                nn.init.glorot_uniform_(p, generator=generator)
+            if name.endswith(".b"):
+                with no_grad():
+                    p[hidden : 2 * hidden] = 1.0  # i, f, g, o
 
     def forward(self, x: Array, y: Array, lengths: Any = None) -> tuple[Tensor, Tensor | None]:
         _, (h, _) = self.encoder(one_hot(x, self.inputs, self.parameters()[0]), lengths=lengths)  # (1, N, H)
