@@ -29,7 +29,7 @@ from benchmarks import measure as measuring
 from benchmarks.chart import chart
 from benchmarks.measure import measure
 from benchmarks.report import OURS, table, with_table
-from benchmarks.rows import ROWS
+from benchmarks.rows import CUDA_ROWS, ROWS
 from tinyart.backend import cupy, to_device
 from tinyart.data.files import replacing
 from tinyart.errors import DeviceError
@@ -96,6 +96,7 @@ def measure_on_the_gpu(options: argparse.Namespace) -> None:
         os.environ["BENCHMARK_TF32"] = "1"
     if options.out == RESULTS:
         options.out = CUDA_RESULTS.with_stem(CUDA_RESULTS.stem + "_tf32" * options.tf32)
+    ROWS.update(CUDA_ROWS)
     for name, row in list(ROWS.items()):
         if row.kind in CUDA_PEERS:
             ROWS[name] = replace(row, peers=tuple(CUDA_PEERS[row.kind]))

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.contenders import DEVICE, Measured, Skip, Work, overhead
-from benchmarks.rows import ROWS, Row
+from benchmarks.rows import CUDA_ROWS, ROWS, Row
 
 ROOT = Path(__file__).parents[1]
 CLOCKS = "seconds", "cpu"  # by the wall clock; of all threads of a process together
@@ -55,7 +55,7 @@ def serve(contender: str, name: str) -> None:
         out.flush()
 
     try:
-        take, ready = prepare(contender, ROWS[name])
+        take, ready = prepare(contender, (ROWS | CUDA_ROWS)[name])
     except Skip as reason:
         say({"skipped": str(reason)})
         return

@@ -430,5 +430,24 @@ def _growth_rows() -> Iterator[Training]:
         yield dcgan(f"growth/dcgan-28/threads-{threads}", 28, 1, 64, threads=threads, **few)
 
 
+def _cuda_rows() -> Iterator[Row]:
+    """What a GPU has besides: batches that fill it, and arrays, of 512 MiB, that none of its caches holds."""
+    yield mlp_gan("fill/mlp-gan-8192", 2, 8192)
+    yield vae("fill/vae-8192", 8192)
+    yield dcgan("fill/dcgan-28-2048", 28, 1, 2048)
+    yield dcgan("fill/dcgan-64-colour-1024", 64, 3, 1024)
+    yield classifier("fill/cnn-4096", 4096)
+    yield lenet("fill/lenet-8192", 8192)
+    yield deep_stack("fill/deep-20-8192", 20, 8192)
+    for cell in GATES:
+        yield recurrent(cell, 100, 1024, 88, 512, f"fill/{cell}-1024")
+    for name in OPERATIONS:
+        yield Operation(f"operation/{name}-card", name, 1 << 27)
+        if name != "adam":
+            yield Operation(f"operation/{name}-card-gradient", name, 1 << 27, gradient=True)
+
+
+CUDA_ROWS: dict[str, Row] = {row.name: row for row in _cuda_rows()}  # after those of ROWS that a GPU takes
+
 ROWS: dict[str, Row] = {row.name: row for rows in (
     _training_rows(), _convolution_rows(), _operation_rows(), _overhead_rows(), _growth_rows()) for row in rows}

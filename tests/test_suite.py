@@ -213,7 +213,7 @@ def test_the_chart_shows_bars_and_curves(tmp_path: Path) -> None:
 
 def test_all_rows_have_data_a_floor_and_a_kind() -> None:
     kinds = {"training", "convolution", "operation"}
-    for name, row in rows.ROWS.items():
+    for name, row in (rows.ROWS | rows.CUDA_ROWS).items():
         assert name == row.name
         assert row.kind in kinds or isinstance(row, rows.Overhead)
         operations, moved = row.floor()

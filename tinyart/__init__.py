@@ -16,5 +16,5 @@ from tinyart.graph import detect_anomaly, grad, no_grad
 from tinyart.io import load, save
 from tinyart.ops import *  # noqa: F403  (the operations, whose names are the table of contents of tinyart.ops)
 from tinyart.random import manual_seed
-from tinyart.replay import Replay
+from tinyart.replay import Replay, fetch
 from tinyart.tensor import Tensor, from_dlpack, tensor

@@ -51,6 +51,7 @@ class Kernels(Protocol):
     def bce_with_logits_backward(self, g: Array, x: Array, t: Array, wanted: Sequence[bool]) -> tuple[Array, Array]: ...
     def masked(self, x: Array, kept: Array, *, scale: float) -> Array: ...
     def lerp_(self, a: Array, b: Array, *, weight: float) -> None: ...
+    def lerp_all_(self, targets: Sequence[Array], sources: Sequence[Array], *, weight: float) -> None: ...
     def elu(self, x: Array, *, alpha: float) -> Array: ...
     def cast(self, x: Array, *, dtype: str) -> Array: ...
     def full(self, like: Array, *, value: float, shape: tuple[int, ...] | None = None, dtype: Any = None) -> Array: ...
@@ -107,6 +108,14 @@ class Kernels(Protocol):
     def layer_norm(self, x: Array, gamma: Array, beta: Array, *, eps: float) -> Triple: ...
     def layer_norm_backward(self, g: Array, x: Array, gamma: Array, mean: Array, rstd: Array) -> Triple: ...
 
+    # loss
+    def cross_entropy(self, logits: Array, target: Array) -> Triple: ...
+    def cross_entropy_backward(self, g: Array, logits: Array, target: Array,
+                               largest: Array, log_sum: Array) -> tuple[Array, None]: ...
+    kl_to_standard_normal: Binary
+    def kl_to_standard_normal_backward(self, g: Array, mu: Array, log_var: Array,
+                                       wanted: Sequence[bool]) -> tuple[Array, Array]: ...
+
     # recurrent
     def rnn(self, x: Array, W: Array, R: Array, b: Array, h0: Array, *,
             activation: str, lengths: Lengths, reverse: bool) -> Array: ...
@@ -127,6 +136,13 @@ class Kernels(Protocol):
              lr: float, momentum: float, nesterov: bool, weight_decay: float) -> None: ...
     def rmsprop_(self, p: Array, g: Array, v: Array, m: Array = None, mean: Array | None = None, *,
                  lr: float, alpha: float, eps: float, weight_decay: float, momentum: float = 0.0) -> None: ...
+    def sgd_all_(self, ps: Sequence[Array], gs: Sequence[Array], ms: Sequence[Array], *,
+                 lr: Any, momentum: float, nesterov: bool, weight_decay: float) -> None: ...
+    def rmsprop_all_(self, ps: Sequence[Array], gs: Sequence[Array], vs: Sequence[Array], ms: Sequence[Array],
+                     means: Sequence[Array], *, lr: Any, alpha: float, eps: float, weight_decay: float,
+                     momentum: float) -> None: ...
+    def norm_all(self, xs: Sequence[Array]) -> Array: ...
+    def scaled_all(self, xs: Sequence[Array], scale: Array) -> list[Array]: ...
     def adam_(self, p: Array, g: Array, m: Array, v: Array, *, lr: float, beta1: float, beta2: float, eps: float,
               step: int, weight_decay: float, decoupled: bool) -> None: ...
     def adam_all_(self, ps: Sequence[Array], gs: Sequence[Array], ms: Sequence[Array], vs: Sequence[Array], *, lr: Any,
@@ -244,6 +260,34 @@ def to_device(array: Array, device: str) -> Array:
     if device == device_of(array):
         return array
     return cupy().asarray(array) if device == "cuda" else array.get()
+
+
+def copied_to_host(array: Array) -> Callable[[], Array]:
+    """Begin to copy `array` to the host, behind the work asked for so far; the result waits for the copy and gives it.
+
+    The copy has a stream of its own: the device goes on with what it is asked for later, and is not waited for.
+    """
+    if device_of(array) == "cpu":
+        kept = array.copy()
+        return lambda: kept
+    import cupyx
+
+    source, (stream, current) = cupy().ascontiguousarray(array), (_copying(), cupy().cuda.get_current_stream())
+    host = cupyx.empty_pinned(source.shape, source.dtype)  # the card copies to other memory only while the CPU waits
+    stream.wait_event(current.record())
+    source.get(stream=stream, out=host, blocking=False)
+    done = stream.record()
+
+    def read(source: Array = source) -> Array:  # holds the source until the copy is done
+        done.synchronize()
+        return host
+
+    return read
+
+
+@cache
+def _copying() -> Any:
+    return cupy().cuda.Stream(non_blocking=True)
 
 
 @cache

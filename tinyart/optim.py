@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinyart import ops
-from tinyart.backend import Array, describe, kernels_of
+from tinyart.backend import Array, as_array, describe, kernels_of
 from tinyart.errors import ArgumentError, GraphError, ShapeError
 from tinyart.graph import no_grad
 from tinyart.nn.module import Module, Parameter, fill
@@ -117,9 +117,9 @@ class SGD(Optimizer):
             raise ArgumentError("SGD", "momentum", "more than 0 with nesterov", f"{momentum}", fix="momentum=0.9")
         super().__init__(parameters, lr, *(["m"] if momentum else []))
 
-    def update(self, p: Array, g: Array, lr: float, m: Array | None = None) -> None:
-        kernels_of(p, g).sgd_(p, g, m, lr=lr, momentum=self.momentum, nesterov=self.nesterov,
-                              weight_decay=self.weight_decay)
+    def update_all(self, ps: list[Array], gs: list[Array], lr: Any, step: Any) -> None:
+        kernels_of(*ps, *gs).sgd_all_(ps, gs, self.slots.get("m", ()), lr=lr, momentum=self.momentum,
+                                      nesterov=self.nesterov, weight_decay=self.weight_decay)
 
 
 class RMSprop(Optimizer):
@@ -137,10 +137,10 @@ class RMSprop(Optimizer):
         self.weight_decay = _within("RMSprop", "weight_decay", weight_decay, 0, math.inf)
         super().__init__(parameters, lr, "v", *(["m"] if momentum else []), *(["mean"] if centered else []))
 
-    def update(self, p: Array, g: Array, lr: float, v: Array, m: Array | None = None,
-               mean: Array | None = None) -> None:
-        kernels_of(p, g).rmsprop_(p, g, v, m, mean, lr=lr, alpha=self.alpha, eps=self.eps, momentum=self.momentum,
-                                  weight_decay=self.weight_decay)
+    def update_all(self, ps: list[Array], gs: list[Array], lr: Any, step: Any) -> None:
+        kernels_of(*ps, *gs).rmsprop_all_(ps, gs, self.slots["v"], self.slots.get("m", ()), self.slots.get("mean", ()),
+                                          lr=lr, alpha=self.alpha, eps=self.eps, momentum=self.momentum,
+                                          weight_decay=self.weight_decay)
 
 
 class Adam(Optimizer):
@@ -186,8 +186,8 @@ def grad_norm(tensors: Iterable[Tensor]) -> float:
 
 
 def _norm(tensors: Iterable[Tensor]) -> Tensor:
-    with no_grad():
-        return ops.sqrt(ops.stack([(ops.astype(g, "float64") ** 2).sum() for g in _gradients_of(tensors)]).sum())
+    arrays = [g.array for g in _gradients_of(tensors)]
+    return Tensor(as_array(kernels_of(*arrays).norm_all(arrays)))
 
 
 def clip_grad_norm(tensors: Iterable[Tensor], max_norm: float) -> list[Tensor]:
@@ -205,13 +205,16 @@ def clip_grad_norm(tensors: Iterable[Tensor], max_norm: float) -> list[Tensor]:
                          fix="with detect_anomaly(): finds the operation that made them")
     with no_grad():
         scale = _positive("clip_grad_norm", "max_norm", max_norm) / ops.maximum(norm, max_norm)
-    return _replaced(tensors, lambda g: g * ops.astype(scale, g.dtype))
+    arrays = [g.array for g in _gradients_of(tensors)]
+    return _replaced(tensors, map(Tensor, kernels_of(*arrays).scaled_all(arrays, scale.array)))
 
 
 def clip_grad_value(tensors: Iterable[Tensor], limit: float) -> list[Tensor]:
     """min(max(g, -limit), limit) for each element; gradients or parameters as in `clip_grad_norm`."""
     _positive("clip_grad_value", "limit", limit)
-    return _replaced(list(tensors), lambda g: ops.clip(g, -limit, limit))
+    tensors = list(tensors)
+    with no_grad():
+        return _replaced(tensors, [ops.clip(g, -limit, limit) for g in _gradients_of(tensors)])
 
 
 def _gradients_of(tensors: Iterable[Tensor]) -> list[Tensor]:
@@ -223,10 +226,9 @@ def _gradients_of(tensors: Iterable[Tensor]) -> list[Tensor]:
     return gradients
 
 
-def _replaced(tensors: list[Tensor], change: Callable[[Tensor], Tensor]) -> list[Tensor]:
-    """Not in place: two gradients may be one array, which would be changed twice."""
-    with no_grad():
-        gradients = [change(g) for g in _gradients_of(tensors)]
+def _replaced(tensors: list[Tensor], gradients: Iterable[Tensor]) -> list[Tensor]:
+    """New gradients, for two of the old may be one array, which would be changed twice."""
+    gradients = list(gradients)
     for t, g in zip(tensors, gradients, strict=True):
         if isinstance(t, Parameter):
             t.grad = g
@@ -315,8 +317,9 @@ class EMA:
 
     def update(self) -> None:
         """Call it after each step of the optimizer."""
-        for name, p in self.module.named_parameters():
-            kernels_of(p.array).lerp_(self.averages[name], p.array, weight=1 - self.decay)
+        arrays = {name: p.array for name, p in self.module.named_parameters()}
+        kernels_of(*arrays.values()).lerp_all_([self.averages[name] for name in arrays], [*arrays.values()],
+                                               weight=1 - self.decay)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from tinyart.backend import Array, as_array, cupy, describe
+import numpy as np
+
+from tinyart.backend import Array, as_array, copied_to_host, cupy, describe
 from tinyart.errors import ArgumentError, DeviceError, DtypeError, GraphError, ShapeError
 from tinyart.graph import Variable
 from tinyart.optim import Optimizer
-from tinyart.recording import Recording
+from tinyart.recording import Recording, read
 from tinyart.tensor import Tensor
 
 
@@ -20,7 +22,8 @@ class Replay:
             return loss
 
         step = ta.Replay(train_step, x0)
-        losses = [step(x) for x in batches]        # tensors; reading one waits for the device, the call does not
+        losses = [ta.fetch(step(x)) for x in batches]
+        print(losses[0]())                         # waits for that loss, while the device goes on with later steps
 
     Every call is one step. On a GPU the first runs as it is, which compiles kernels and fills a memory pool of its own;
     the second is recorded as a CUDA graph; from then on a call copies the inputs to where the graph reads them and
@@ -28,8 +31,9 @@ class Replay:
     would. On the CPU each call runs the step, with the same checks, and gains nothing: there are no launches to save,
     and freed memory is kept for the next arrays anyway (backend.py).
 
-    What the step returns, a tensor or a tuple, list or dict of them, comes as copies. NumPy arrays among the inputs are
-    uploaded. Fixed by the recording: every branch that Python takes, `module.training`, optimizers' settings but lr.
+    What the step returns, a tensor or a tuple, list or dict of them, comes as copies; `item()` of one waits for all
+    that the device was asked for, `fetch` for that step alone. NumPy arrays among the inputs are uploaded. Fixed by the
+    recording: every branch that Python takes, `module.training`, optimizers' settings but lr.
 
     Errors: `ShapeError`, `DtypeError` and `DeviceError` for inputs unlike x0; `GraphError` for a step that reads a
     tensor's values, and for parameters that are other arrays than those recorded.
@@ -97,7 +101,11 @@ class Replay:
         """Run the step in the pool and on the stream that the recording will have, and with numbers on the device."""
         device = cupy().cuda
         self._memory = device.MemoryPool(), device.Stream(non_blocking=True)
-        return _copies(self._beside(lambda: self._run(Recording(live=True))))
+        try:
+            return _copies(self._beside(lambda: self._run(Recording(live=True))))
+        except BaseException:
+            self._memory = None  # the next call is the first again
+            raise
 
     def _record(self) -> Any:
         recording = Recording(live=True, captured=True)
@@ -135,6 +143,17 @@ class Replay:
             result = work()
         outer.wait_event(stream.record())
         return result
+
+
+def fetch(x: Tensor) -> Callable[[], np.ndarray[Any, Any]]:
+    """Begin to copy x to the host; `fetch(x)()` waits for the copy, and gives the values of the time of `fetch`.
+
+    `x.item()` and `x.numpy()` wait until the device has done everything that it was asked for; this does not, and the
+    device goes on with later steps. On the CPU it is a copy.
+
+    Errors: `GraphError` in a step that is being recorded.
+    """
+    return copied_to_host(read(x.array))
 
 
 def _optimizers(recording: Recording) -> list[Optimizer]:

@@ -20,6 +20,7 @@ OVERRIDES: dict[str, str] = {  # kernel -> module here; loaded, and Numba with i
     "bce_with_logits_backward": "elementwise",
     "masked": "elementwise",
     "lerp_": "elementwise",
+    "lerp_all_": "elementwise",
     "sum": "reduce",
     "matmul": "linear",
     "dense": "linear",

@@ -87,6 +87,11 @@ def lerp_(a: Array, b: Array, *, weight: float) -> None:
         share(_lerp, a.size, _BLOCK, a.reshape(-1), plain(b).reshape(-1), np.float32(weight))
 
 
+def lerp_all_(targets: Sequence[Array], sources: Sequence[Array], *, weight: float) -> None:
+    for a, b in zip(targets, sources, strict=True):
+        lerp_(a, b, weight=weight)
+
+
 def _alike(a: Array, b: Array) -> bool:
     return bool(a.dtype == np.float32 and isinstance(b, np.ndarray) and b.dtype == a.dtype and b.shape == a.shape)
 

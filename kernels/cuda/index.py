@@ -9,7 +9,7 @@ import numpy as np
 from .. import reference
 from .launch import Array, empty, flat, launch, plain, usable
 
-_SORT_FROM = 1 << 15  # indices from which CuPy's sort is faster than counting; a graph does not hold it
+_RUN = 1024  # keys that index.cu sorts by counting
 
 
 def put_add(g: Array, key: Any, *, shape: tuple[int, ...]) -> Array:
@@ -41,15 +41,19 @@ def take_add(g: Array, indices: Array, *, axis: int, size: int) -> Array:
     after = math.prod(shape[axis + 1 :])
     if not usable(g):
         return _integers(g, lambda real: take_add(real, indices, axis=axis, size=size))
-    x, indices = cupy.zeros(shape, g.dtype), _long(indices).reshape(-1)
-    if indices.size < _SORT_FROM:
-        order = empty(indices.shape, np.int32)
-        launch("index", "order_of", g.dtype, (-(-indices.size // 256), 1, 1), indices, order, indices.size)
-    else:
-        order = cupy.argsort(indices, kind="stable").astype(np.int32)
-    launch("index", "add_runs", g.dtype, flat(g.size), plain(g), indices, order, x, np.int64(g.size), size,
-           indices.size, after)  # fmt: skip
+    x, count = cupy.zeros(shape, g.dtype), indices.size
+    keys, other = empty((count,), np.uint64), empty((count,), np.uint64)
+    launch("index", "sort_runs", g.dtype, (-(-count // 256), 1, 1), _long(indices), keys, size, count)
+    for run in merges(count):
+        launch("index", "merge_runs", g.dtype, flat(count), keys, other, np.int64(run), np.int64(count))
+        keys, other = other, keys
+    launch("index", "add_runs", g.dtype, flat(g.size), plain(g), keys, x, np.int64(g.size), size, count, after)
     return x
+
+
+def merges(count: int) -> list[int]:
+    """The length of the runs that each launch joins in pairs, until one run holds all keys."""
+    return [_RUN << i for i in range((-(-count // _RUN) - 1).bit_length() if count else 0)]
 
 
 def take_along_add(g: Array, indices: Array, *, axis: int, size: int) -> Array:

@@ -50,11 +50,6 @@ KERNEL masked(const real *X, const bool *kept, double scale, real *Y, long long 
     FOR_EACH(i, n) Y[i] = kept[i] ? (real)scale * X[i] : (real)0;
 }
 
-// a ← a + weight·(b - a)
-KERNEL lerp(real *a, const real *b, double weight, long long n) {
-    FOR_EACH(i, n) a[i] += (real)weight * (b[i] - a[i]);
-}
-
 // g·(σ(x) - t)
 KERNEL bce_with_logits_backward(const real *G, const real *X, const real *T, real *Y, long long n) {
     FOR_EACH(i, n) {

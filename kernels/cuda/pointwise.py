@@ -63,13 +63,6 @@ def masked(x: Array, kept: Array, *, scale: float) -> Array:
     return y
 
 
-def lerp_(a: Array, b: Array, *, weight: float) -> None:
-    if not usable(a, b) or a.shape != b.shape or not a.flags.c_contiguous:
-        reference.lerp_(a, b, weight=weight)
-    else:
-        launch("pointwise", "lerp", a.dtype, flat(a.size), a, plain(b), float(weight), np.int64(a.size))
-
-
 def _made(kernel: str, arrays: list[Array], **settings: float) -> Array:
     """As the reference, which also serves where shapes differ."""
     x = arrays[0]

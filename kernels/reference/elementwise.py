@@ -112,3 +112,9 @@ def masked(x: Array, kept: Array, *, scale: float) -> Array:
 def lerp_(a: Array, b: Array, *, weight: float) -> None:
     """a ← a + weight·(b - a)"""
     a += weight * (b - a)
+
+
+def lerp_all_(targets: abc.Sequence[Array], sources: abc.Sequence[Array], *, weight: float) -> None:
+    """`lerp_` for each of several arrays, which a device may do at once"""
+    for a, b in zip(targets, sources, strict=True):
+        lerp_(a, b, weight=weight)

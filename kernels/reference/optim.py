@@ -110,5 +110,49 @@ def adam_all_(
               decoupled=decoupled)  # fmt: skip
 
 
+def sgd_all_(
+    ps: Sequence[Array],
+    gs: Sequence[Array],
+    ms: Sequence[Array],
+    *,
+    lr: Any,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+) -> None:
+    """`sgd_` for each of several parameters, which a device may do at once; ms is empty without momentum."""
+    for i, (p, g) in enumerate(zip(ps, gs, strict=True)):
+        sgd_(p, g, ms[i] if momentum else None, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
+
+
+def rmsprop_all_(
+    ps: Sequence[Array],
+    gs: Sequence[Array],
+    vs: Sequence[Array],
+    ms: Sequence[Array],
+    means: Sequence[Array],
+    *,
+    lr: Any,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+    momentum: float,
+) -> None:
+    """`rmsprop_` for each of several parameters, likewise; ms is empty without momentum, means unless centred."""
+    for i, (p, g, v) in enumerate(zip(ps, gs, vs, strict=True)):
+        rmsprop_(p, g, v, ms[i] if momentum else None, means[i] if means else None, lr=lr, alpha=alpha, eps=eps,
+                 weight_decay=weight_decay, momentum=momentum)  # fmt: skip
+
+
+def norm_all(xs: Sequence[Array]) -> Array:
+    """√(Σ x²) over all elements of all arrays, in float64: ()"""
+    return np.sqrt(sum(np.sum(x.astype(np.float64) ** 2) for x in xs))
+
+
+def scaled_all(xs: Sequence[Array], scale: Array) -> list[Array]:
+    """x·scale for each of several arrays, in its dtype; scale is a float64 ()"""
+    return [x * scale.astype(x.dtype) for x in xs]
+
+
 def _decayed(g: Array, p: Array, weight_decay: float) -> Array:
     return g + weight_decay * p if weight_decay else g

@@ -41,5 +41,5 @@ class Library:
         B = _view(b, kind_b, *((n, k) if op_b else (k, n)), line_b, step_b.value, count)
         C = _view(c, kind_c, m, n, line_c, step_c.value, count)
         A, B = A.swapaxes(1, 2) if op_a else A, B.swapaxes(1, 2) if op_b else B
-        double._done(lambda: np.matmul(A, B, out=C))
+        double._done("Gemm", lambda: np.matmul(A, B, out=C))
         return 0

@@ -2,8 +2,8 @@
 
 It is as strict as CuPy is: NumPy arrays do not mix in, nothing converts to the host by itself, functions take CuPy's
 arguments and not NumPy's, and a ufunc has no methods (`cupy.ndarray.__array_ufunc__`, `__array_function__` in
-cupy/_core/core.pyx). Each transfer is counted in `reads` (device to host) and `uploads`. test_double.py compares the
-tables below with CuPy itself where that is installed.
+cupy/_core/core.pyx). Each transfer is counted in `reads` (device to host) and `uploads`, and what would be launched in
+`launches`, by name; test_double.py compares the tables below with CuPy itself where that is installed.
 """
 
 import inspect
@@ -17,6 +17,7 @@ import numpy as np
 
 reads: list[str] = []
 uploads: list[str] = []
+launches: list[str] = []
 
 # CuPy's functions and their arguments, those that kernels/ and tinyart/ call through NumPy's names.
 FUNCTIONS = {
@@ -73,11 +74,16 @@ class ndarray:
     def __cuda_array_interface__(self) -> dict[str, Any]:
         return {**self.host.__array_interface__, "version": 3}
 
-    def get(self) -> np.ndarray:
+    def get(self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True) -> np.ndarray:
         if _captured is not None:
             raise RuntimeError("a synchronous copy to the host while the stream is being captured")
-        reads.append(_line())
-        return self.host.copy()
+        if blocking:
+            reads.append(_line())
+            return self.host.copy()
+        assert stream is not None
+        assert out.flags.c_contiguous
+        np.copyto(out, self.host)
+        return out
 
     def item(self) -> Any:
         return self.get().item()
@@ -102,7 +108,7 @@ class ndarray:
         if "out" in how:
             (out,) = how["out"]
             values = [*map(_host, inputs)]
-            return _done(lambda: ufunc(*values, out=out.host), out)
+            return _done(ufunc.__name__, lambda: ufunc(*values, out=out.host), out)
         return _made(ufunc, None, *inputs, **how)
 
     def __array_function__(self, func: Any, kinds: Any, args: Any, how: Any) -> Any:
@@ -116,7 +122,7 @@ class ndarray:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         place, values = _key(key), _host(value)
-        _done(lambda: self.host.__setitem__(place, values), self)
+        _done("setitem", lambda: self.host.__setitem__(place, values), self)
 
     def __len__(self) -> int:
         return len(self.host)
@@ -147,7 +153,7 @@ def _operator(name: str) -> Any:
     def apply(self: ndarray, *others: Any) -> Any:
         function, values = getattr(self.host, name), [*map(_host, others)]
         if name.startswith("__i") and name != "__invert__":
-            return _done(lambda: function(*values), self)
+            return _done(name, lambda: function(*values), self)
         return _made(function, self, *others)
 
     return apply
@@ -211,8 +217,11 @@ def _made(function: Any, owner: Any, *args: Any, **how: Any) -> Any:
     """What array code makes of its arguments. In a capture only memory for it, which a launch fills, or a view."""
     a, k = [*map(_host, args)], {name: _host(value) for name, value in how.items()}
     result = function(*a, **k)
+    given = [x for x in _flat([_host(owner), *a, *k.values()]) if isinstance(x, np.ndarray)]
+    made = [x for x in _flat([result]) if isinstance(x, np.ndarray | np.generic)]
+    if made and function is not np.empty_like and not any(np.may_share_memory(x, y) for x in made for y in given):
+        launches.append(getattr(function, "__name__", "getitem"))
     if _captured is not None:
-        given = [x for x in _flat([_host(owner), *a, *k.values()]) if isinstance(x, np.ndarray)]
         if isinstance(result, np.generic):
             result = np.asarray(result)
         for i, part in enumerate(result if isinstance(result, list | tuple) else [result]):
@@ -223,8 +232,9 @@ def _made(function: Any, owner: Any, *args: Any, **how: Any) -> Any:
     return _wrapped(result)
 
 
-def _done(work: Any, result: Any = None) -> Any:
+def _done(name: str, work: Any, result: Any = None) -> Any:
     """Do work in place, in a capture only when the graph is launched."""
+    launches.append(name)
     if _captured is None:
         work()
     else:
@@ -262,7 +272,7 @@ class RawModule:
     def get_function(self, name: str) -> Any:
         def call(grid: Any, block: Any, args: Any, shared_mem: int = 0) -> None:
             given = [a.copy() if isinstance(a, np.ndarray) else a for a in args]
-            _done(lambda: self._module(name, grid, block, given, shared_mem))
+            _done(name, lambda: self._module(name, grid, block, given, shared_mem))
 
         return call
 
@@ -287,6 +297,8 @@ class Stream:
 
     def wait_event(self, event: Any) -> None: ...
 
+    def synchronize(self) -> None: ...
+
     def begin_capture(self) -> None:
         global _captured
         assert _captured is None
@@ -306,6 +318,7 @@ class Graph:
 
     def launch(self, stream: Any) -> None:
         self.launches += 1
+        launches.append("graph")
         for do in self.work:
             do()
 
@@ -334,9 +347,11 @@ def installed() -> Iterator[types.ModuleType]:
     import math
 
     special: Any = types.ModuleType("cupyx.scipy.special")
+    cupyx: Any = types.ModuleType("cupyx")
+    cupyx.empty_pinned = np.empty
     special.erf = lambda x: ndarray(np.vectorize(math.erf, otypes=[x.dtype])(x.host))
     cupy = module()
-    doubles = {"cupy": cupy, "cupyx": types.ModuleType("cupyx"), "cupyx.scipy": types.ModuleType("cupyx.scipy"),
+    doubles = {"cupy": cupy, "cupyx": cupyx, "cupyx.scipy": types.ModuleType("cupyx.scipy"),
                "cupyx.scipy.special": special}
     before = {name: sys.modules.get(name) for name in doubles}
     sys.modules.update(doubles)

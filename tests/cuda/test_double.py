@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -179,3 +180,21 @@ def test_a_step_on_the_device_gives_the_same_bits_again(cupy: ModuleType) -> Non
         loss = (net(x) * ops.embedding(indices, rows.weight)).sum() + (rows.weight[indices] ** 2).sum()
         found.append([g.numpy().tobytes() for g in ta.grad(loss, [*net.parameters(), *rows.parameters()])])
     assert found[0] == found[1]
+
+
+# ---- how many launches that is
+
+
+def test_a_step_launches_few_kernels_and_a_recorded_one_next_to_none(cupy: ModuleType, monkeypatch: Any) -> None:
+    from benchmarks import launches
+
+    monkeypatch.setattr(import_module("tinyart.kernels.cuda.launch"), "_function",
+                        lambda _, kernel, flags: launches.Module().get_function(kernel))
+    monkeypatch.setattr(import_module("tinyart.kernels.cuda.blas"), "_library", launches.Library)
+    monkeypatch.setattr(launches.contender, "DEVICE", "cuda")
+    monkeypatch.setattr(launches.backend, "_cuda", launches.backend._cuda)
+    rows = {row.name: row for row in launches.ROWS}
+    for name in ("VAE", "LeNet"):
+        found = launches.counted(rows[name])
+        assert found["replayed"] <= 5 < 2 * found["after"] < found["before"]
+        assert found["most"]["product"] > 0

@@ -92,6 +92,21 @@ def test_memory_is_flat_over_10000_steps(replay: bool) -> None:
     assert used[0] == used[1]
 
 
+def test_fetching_a_loss_does_not_wait_for_later_steps() -> None:
+    import cupy
+
+    x = ta.tensor([1.5], device="cuda")
+    large = ta.random.normal((8192, 8192), device="cuda")
+    ops.matmul(large, large)  # cuBLAS is loaded
+    end = cupy.cuda.Event()
+    loss = ta.fetch(x * 2)
+    for _ in range(200):  # a second or more
+        ops.matmul(large, large)
+    end.record()
+    assert loss().item() == 3
+    assert not end.done
+
+
 def test_running_out_of_memory_says_how_much_was_asked_and_can_go_on() -> None:
     import cupy
 

@@ -13,8 +13,8 @@ SIZES = st.integers(0, 40) | st.integers(0, 10**6)
 
 @pytest.fixture(scope="module", autouse=True)
 def _modules(cupy: Any) -> None:
-    global blas, conv, launch, norm, optim, rows
-    from tinyart.kernels.cuda import blas, conv, launch, norm, optim, rows
+    global blas, conv, index, launch, layer, norm, optim, rows
+    from tinyart.kernels.cuda import blas, conv, index, launch, layer, norm, optim, rows
 
 
 @given(rows_=SIZES, columns=SIZES, batch=st.integers(1, 64), terms=SIZES, split=st.booleans(), double=st.booleans(),
@@ -54,7 +54,7 @@ def test_elements_and_rows(n: int) -> None:
 
 
 @given(sizes=st.lists(st.integers(0, 5000), max_size=150))
-def test_parameters_of_adam(sizes: list[int]) -> None:
+def test_parameters_of_an_optimiser(sizes: list[int]) -> None:
     """Block b of a launch has 1024 elements of the last parameter whose first block is not after b."""
     seen: list[list[int]] = [[] for _ in sizes]
     for part, firsts, blocks in optim.groups(sizes):
@@ -65,7 +65,23 @@ def test_parameters_of_adam(sizes: list[int]) -> None:
             seen[numbers[k]].append(b - firsts[k])
     for size, blocks_of in zip(sizes, seen, strict=True):
         assert blocks_of == list(range(-(-size // 1024)))
-    assert optim._PARAMETERS.itemsize + 100 <= 4096  # what a launch may pass
+    assert optim._ARRAYS.itemsize + 100 <= 4096  # what a launch may pass
+
+
+@given(n=st.integers(0, 2**31 - 1), columns=st.integers(1, 5000))
+def test_rows_of_layer_norm(n: int, columns: int) -> None:
+    grid, group = layer.groups(n, columns)
+    assert (grid[0] - 1) * (256 // group) < n <= grid[0] * (256 // group) or n == grid[0] == 0
+    assert -(-columns // group) <= 32 or group == 256
+
+
+@given(count=st.integers(0, 2**31 - 1))
+def test_runs_of_keys(count: int) -> None:
+    """Each launch joins runs in pairs, from those that are sorted by counting to one of all keys."""
+    made = index.merges(count)
+    assert made == [1024 << i for i in range(len(made))]
+    assert all(run < count for run in made)
+    assert 1024 << len(made) >= count
 
 
 @given(shape=st.lists(st.integers(1, 4), min_size=2, max_size=4), order=st.randoms(), skip=st.integers(1, 2))

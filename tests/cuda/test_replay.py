@@ -4,6 +4,7 @@ The double's graph keeps every piece of work of the capture and does none of it 
 by value stays as it was, as in a CUDA graph.
 """
 
+import gc
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -89,6 +90,59 @@ def test_numpy_batches_are_uploaded(on: str) -> None:
     replay = ta.Replay(lambda x: x.sum(), np.zeros(3, np.float32) if on == "cpu" else ta.tensor([0.0] * 3, device=on))
     for i in range(4):
         assert replay(np.full(3, i, np.float32)).item() == 3 * i
+
+
+def test_a_loss_is_fetched_without_waiting_for_the_device(on: str) -> None:
+    replay = ta.Replay(lambda x: x * 2, ta.tensor([0.0], device=on))
+    double.reads.clear()
+    x = ta.tensor([3.0], device=on)
+    fetched = [ta.fetch(replay(ta.tensor([float(i)], device=on))) for i in range(5)] + [ta.fetch(x)]
+    x[0] = 4.0
+    assert [f().item() for f in fetched] == [0, 2, 4, 6, 8, 3]
+    assert double.reads == []
+    with pytest.raises(GraphError, match="a step that reads no tensor's values"):
+        ta.Replay(ta.fetch, x)(x)
+
+
+def test_a_step_that_failed_at_first_is_run_again_before_it_is_recorded(on: str) -> None:
+    """Here for want of memory: what a step was told by then must not count as recorded."""
+    calls: list[bool] = []
+
+    def step(x: Any) -> Any:
+        calls.append(on == "cuda" and double._captured is not None)
+        if len(calls) == 1:
+            raise MemoryError
+        return x + 1
+
+    x = ta.tensor([1.0], device=on)
+    replay = ta.Replay(step, x)
+    with pytest.raises(MemoryError):
+        replay(x)
+    assert [replay(x).item() for _ in range(3)] == [2, 2, 2]
+    assert calls[1] is False
+    assert any(calls) == (on == "cuda")
+
+
+@pytest.mark.parametrize("replayed", [False, True])
+def test_memory_does_not_grow_with_the_steps(replayed: bool, cupy: ModuleType) -> None:
+    """Arrays that are alive after 5 and after 25 steps; test_gpu.py counts bytes over 10,000."""
+    module = nn.Sequential(nn.Dense(3, 4), nn.ReLU(), nn.Dense(4, 2)).to("cuda")
+    optimizer = optim.Adam(module.parameters())
+
+    def step(x: Any) -> Any:
+        loss = ((module(x) - ta.random.normal((2, 2), device="cuda")) ** 2).mean()
+        optimizer.step(ta.grad(loss, optimizer.parameters))
+        return loss
+
+    x = ta.random.normal((2, 3), device="cuda")
+    run = ta.Replay(step, x) if replayed else step
+    gc.collect()
+    alive = []
+    for i in range(25):
+        run(x)
+        if i in (4, 24):
+            alive.append(sum(type(o) is double.ndarray for o in gc.get_objects()))
+    assert alive[0] == alive[1]
 
 
 def test_what_is_returned_does_not_change_later(on: str) -> None:

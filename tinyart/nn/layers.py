@@ -117,9 +117,11 @@ class BatchNorm(Module):
         y, mean, var = ops.batch_norm(x, self.gamma, self.beta, eps=self.eps)
         n = x.size // x.shape[-1]
         if n:  # an empty batch has no statistics
-            for running, batch in ((self.running_mean, mean.array), (self.running_var, var.array * (n / (n - 1)))):
-                kernels_of(batch).lerp_(running.array, batch, weight=self.momentum)
-                running.version[0] += 1
+            running = self.running_mean, self.running_var
+            kernels_of(mean.array).lerp_all_([r.array for r in running], [mean.array, var.array * (n / (n - 1))],
+                                             weight=self.momentum)
+            for r in running:
+                r.version[0] += 1
         return y
 
     def _evaluate(self, x: Any) -> Any:

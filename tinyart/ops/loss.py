@@ -48,11 +48,15 @@ def cross_entropy(logits: Any, target: Any, reduction: str = "mean") -> "Tensor"
     if target.array.shape != (logits.shape if soft else logits.shape[:-1]):
         raise ShapeError("cross_entropy", "target", f"classes {logits.shape[:-1]} or probabilities {logits.shape}",
                          f"{target.array.shape} {target.array.dtype}")
-    log_p = log_softmax(logits)  # (.., C)
     if soft:
-        return _reduced("cross_entropy", -sum(target * log_p, -1), reduction)
-    checked_indices("cross_entropy", "target", log_p, target, log_p.ndim - 1)
-    return _reduced("cross_entropy", -squeeze(gather(log_p, expand_dims(target, -1), -1), -1), reduction)
+        return _reduced("cross_entropy", -sum(target * log_softmax(logits), -1), reduction)
+    checked_indices("cross_entropy", "target", logits, target, logits.ndim - 1)
+    return _reduced("cross_entropy", _CROSS_ENTROPY(logits, target), reduction)
+
+
+_CROSS_ENTROPY = Fused("cross_entropy", "logits target", free="target", results="y largest log_sum",
+                       backward="logits target largest log_sum", definition=lambda logits, target: -squeeze(
+                           gather(log_softmax(logits), expand_dims(target, -1), -1), -1))
 
 
 def kl_to_standard_normal(mu: Any, log_var: Any) -> "Tensor":
@@ -60,7 +64,14 @@ def kl_to_standard_normal(mu: Any, log_var: Any) -> "Tensor":
 
     Kingma & Welling 2014, appendix B.
     """
+    return _KL(mu, log_var) if mu.ndim > 0 and mu.shape == log_var.shape else _kl(mu, log_var)
+
+
+def _kl(mu: Any, log_var: Any) -> Any:
     return sum(1.0 + log_var - mu * mu - exp(log_var), -1) * -0.5
+
+
+_KL = Fused("kl_to_standard_normal", "mu log_var", backward="mu log_var wanted", definition=_kl)
 
 
 def kl_normal(mu: Any, log_var: Any, mu_p: Any, log_var_p: Any) -> "Tensor":
