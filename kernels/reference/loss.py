@@ -16,8 +16,10 @@ def cross_entropy(logits: Array, target: Array) -> tuple[Array, Array, Array]:
     rows = logits.reshape(-1, logits.shape[-1]) if logits.size else np.zeros_like(logits, shape=(0, 1))  # (R, C)
     largest = np.max(rows, axis=-1)
     d = rows - largest[:, None]
-    log_sum = np.log(np.sum(np.exp(d), axis=-1))
-    loss = log_sum - np.take_along_axis(d, target.reshape(-1, 1), axis=-1)[:, 0]
+    hit = np.take_along_axis(d, target.reshape(-1, 1), axis=-1)[:, 0]
+    np.exp(d, out=d)
+    log_sum = np.log(np.sum(d, axis=-1))
+    loss = log_sum - hit
     shape = target.shape
     return loss.reshape(shape), largest.reshape(shape), log_sum.reshape(shape)
 
@@ -26,9 +28,12 @@ def cross_entropy_backward(
     g: Array, logits: Array, target: Array, largest: Array, log_sum: Array
 ) -> tuple[Array, None]:
     """g·(softmax - [c = t]), for the cotangent g of the loss: (..) -> (.., C); target has none"""
-    p = np.exp(logits - largest[..., None] - log_sum[..., None])
-    hit = np.arange(logits.shape[-1], like=logits) == target[..., None]
-    return g[..., None] * (p - hit), None
+    p = logits - largest[..., None]
+    p -= log_sum[..., None]
+    np.exp(p, out=p)
+    p -= np.arange(logits.shape[-1], like=logits) == target[..., None]
+    p *= g[..., None]
+    return p, None
 
 
 def kl_to_standard_normal(mu: Array, log_var: Array) -> Array:

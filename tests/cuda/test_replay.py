@@ -224,3 +224,21 @@ def test_a_permutation_is_not_recorded(cupy: ModuleType) -> None:
     replay = ta.Replay(lambda x: ta.random.permutation(3, device="cuda"), ta.tensor([1.0], device="cuda"))
     with pytest.raises(ArgumentError, match="a step without permutation"):
         replay(ta.tensor([1.0], device="cuda"))
+
+
+def test_the_gradient_of_many_indices_is_recorded(on: str) -> None:
+    """More than one run of keys, which are sorted on the device: a graph holds it."""
+    rows, indices = nn.Embedding(50, 2).to(on), np.random.default_rng(0).integers(0, 50, 1500)
+    optimizer = optim.SGD(rows.parameters(), 0.1)
+    start = rows.weight.numpy().copy()
+
+    def step(i: Any) -> Any:
+        loss = (rows(i) ** 2).sum()
+        optimizer.step(ta.grad(loss, optimizer.parameters))
+        return loss
+
+    replay = ta.Replay(step, ta.tensor(indices, device=on))
+    for _ in range(3):
+        replay(ta.tensor(indices, device=on))
+    shrunk = (1 - 0.2 * np.bincount(indices, minlength=50)[:, None]) ** 3
+    np.testing.assert_allclose(rows.weight.numpy(), start * shrunk, rtol=1e-4)
