@@ -14,6 +14,8 @@ about _DEPTH of the inner sum at a time, their part of the source (at most 300 k
 stays in the second-level cache while panel after panel passes, each for 16 tiles: a row of a panel, 64 bytes, comes in
 for 192 multiply-adds of vectors, and the sums leave their registers once in _DEPTH steps.
 
+Kernels 3 × 3 of stride 1 with many channels go through winograd.py.
+
 Up to four columns are dot products instead, whose vectors run along the inner sum: nothing is computed for columns
 that are not there. Depthwise convolution has its own tile: a multiply-add for each number read, bound by memory.
 
@@ -36,6 +38,7 @@ from ..reference.conv import Array, Padding, Pair, output_size
 from ..reference.conv import conv as reference_conv
 from ..reference.conv import conv_input as reference_conv_input
 from ..reference.conv import conv_weight as reference_conv_weight
+from . import winograd
 from .threads import compiled, plain, share
 from .tile import (
     CHANNEL_ROWS,
@@ -48,26 +51,19 @@ from .tile import (
     DISABLE_JIT,
     DOT_ONE,
     DOT_ROWS,
-    FEW,
-    FLAT,
-    FULL,
-    HALF,
-    HALF_PART,
-    HALF_ROWS,
     LANES,
-    PART,
     ROWS,
-    SHORT,
+    SPARE,
     TILE,
     TURN,
     call,
     keep,
+    multiply,
+    panel_width,
 )
 
 _ROWS_AT_ONCE = 16 * ROWS
 _DEPTH = 768
-_SHORT = 8  # terms of a step that are steps of their own
-_SPARE = max(ROWS, HALF_ROWS, CHANNEL_ROWS, *DOT_ROWS)  # rows that fill the last tile
 _BLOCK = 1 << 22  # multiply-adds that are worth a thread: 90 µs
 _OUTER, _DOT, _CHANNELS = range(3)
 
@@ -81,9 +77,10 @@ def conv(
     x, w = plain(x), plain(w)
     out = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
     y = np.empty((x.shape[0], *out, w.shape[3]), np.float32)
-    if y.size:
-        plan = _gather_plan(x.shape, w.shape, y.shape, stride, padding, dilation, groups, False)
-        _apply(x, w, b, y, plan)
+    start = np.zeros(w.shape[3], np.float32) if b is None else plain(b)
+    if y.size and not (_squares(x.shape, y.shape, w.shape, stride, padding, dilation, groups) and winograd.conv(
+            x, w, start, y, (padding[0][0], padding[1][0]), _BLOCK)):  # fmt: skip
+        _apply(x, w, start, y, _gather_plan(x.shape, w.shape, y.shape, stride, padding, dilation, groups, False))
     return y
 
 
@@ -97,8 +94,10 @@ def conv_input(
                                     groups=groups)  # fmt: skip
     g, w = plain(g), plain(w)
     x = np.empty((g.shape[0], *size, w.shape[2] * groups), np.float32)
-    if x.size:
-        _apply(g, w, b, x, _gather_plan(g.shape, w.shape, x.shape, stride, padding, dilation, groups, True))
+    start = np.zeros(x.shape[3], np.float32) if b is None else plain(b)
+    if x.size and not (_squares(x.shape, g.shape, w.shape, stride, padding, dilation, groups, True) and winograd.conv(
+            g, w[::-1, ::-1].swapaxes(2, 3), start, x, (2 - padding[0][0], 2 - padding[1][0]), _BLOCK)):  # fmt: skip
+        _apply(g, w, start, x, _gather_plan(g.shape, w.shape, x.shape, stride, padding, dilation, groups, True))
     return x
 
 
@@ -149,7 +148,7 @@ def _gather_plan(source: Any, w: Any, y: Any, stride: Pair, padding: Padding, di
     if inner == width == 1 and groups >= LANES:
         kind = _CHANNELS
     panels = width // COLUMNS * COLUMNS
-    padded = width if kind != _OUTER else panels + _panel_width(width - panels)
+    padded = width if kind != _OUTER else panels + panel_width(width - panels)
     geometry = np.array([kind, groups, inner, width, *source[1:], *y[1:], *w[:2], step_down, step_across, transposed,
                          padded])  # fmt: skip
     dealt = np.concatenate(tasks)  # in the order of the images, so that neighbours meet in the caches
@@ -159,9 +158,21 @@ def _gather_plan(source: Any, w: Any, y: Any, stride: Pair, padding: Padding, di
             (rows, row_classes, columns, column_classes), int(work * inner * y[3]))  # fmt: skip
 
 
-def _apply(source: Array, w: Array, b: Array | None, y: Array, plan: Any) -> None:
+@lru_cache(128)
+def _squares(x: Any, y: Any, w: Any, stride: Pair, padding: Padding, dilation: Pair, groups: int,
+             transposed: bool = False) -> bool:  # fmt: skip
+    """Whether winograd.py should compute it."""
+    if (*w[:2], *stride, *dilation, groups) != (3, 3, 1, 1, 1, 1, 1):
+        return False
+    pairs = [sum(n for _, n in _pairing(x[i], y[i], 3, 1, padding[i - 1][0], 1)) for i in (1, 2)]
+    inner, made = (w[3], x) if transposed else (w[2], y)
+    squares = [-(-n // 2) for n in made[1:3]]
+    return winograd.fits(inner, made[3], x[0] * math.prod(squares), x[0] * math.prod(pairs))
+
+
+def _apply(source: Array, w: Array, start: Array, y: Array, plan: Any) -> None:
     geometry, order, packing, size, tasks, tables, work = plan
-    packed, start = np.empty(size, np.float32), np.zeros(y.shape[3], np.float32) if b is None else plain(b)
+    packed = np.empty(size, np.float32)
     share(_pack, packing, _worth(packing, 64 * size), w, packed, geometry, order, TILE)
     share(_gather, len(tasks), _worth(len(tasks), work), source, packed, start, y, geometry, *tables, tasks, TILE)
 
@@ -255,12 +266,6 @@ def _pairing(size: int, out: int, kernel: int, stride: int, before: int, dilatio
 
 
 @compiled
-def _panel_width(columns: int) -> int:
-    """What a panel that holds `columns` columns is padded to."""
-    return 0 if columns <= 0 else LANES if columns <= LANES else COLUMNS
-
-
-@compiled
 def _pack(first: int, end: int, w: Array, packed: Array, geometry: Array, order: Array, tile: int) -> None:
     for task in range(first, end):
         _pack_tap(w.reshape(-1), packed, geometry, order, task, tile)
@@ -287,7 +292,7 @@ def _pack_tap(w: Array, packed: Array, geometry: Array, order: Array, task: int,
     panels = (columns + COLUMNS - 1) // COLUMNS
     q, t = panel // panels, panel % panels * COLUMNS
     count = min(COLUMNS, columns - t)
-    width = _panel_width(count)
+    width = panel_width(count)
     target = (q * padded + t) * taps * inner + tap * inner * width
     if transposed:
         done = 0
@@ -316,42 +321,6 @@ def _pack_tap(w: Array, packed: Array, geometry: Array, order: Array, task: int,
 
 
 @compiled
-def _multiply(a: int, a_rows: Array, b: int, positions: int, steps: Array, count: int, first: int, c: Array,
-              c_shift: int, c_rows: Array, rows: int, columns: int, k: int, start: int, tile: int) -> None:  # fmt: skip
-    """c[rows, columns] = what is at `start`, or where that is 0 c, + a · b, panel by panel of `positions` rows.
-
-    steps: offsets in a, rows of b, plus `first`. Both tables of rows go on to a whole tile, with rows that do no harm.
-    """
-    short_sums = k <= _SHORT  # have a step for each of their terms
-    terms = k if short_sums else 1
-    wide = np.empty((count * terms, 2), np.int64)
-    for t in range(0, columns, COLUMNS):
-        here = min(COLUMNS, columns - t)
-        width = _panel_width(here)
-        if t == 0 or width < COLUMNS:
-            for i in range(count):
-                for j in range(terms):
-                    wide[i * terms + j, 0] = steps[i, 0] + first + j
-                    wide[i * terms + j, 1] = (steps[i, 1] + first + j) * width
-        panel, target = b + 4 * t * positions, c.ctypes.data + 4 * (c_shift + t)
-        height = ROWS if width == COLUMNS else HALF_ROWS
-        short = here == COLUMNS and 0 < rows % ROWS <= FEW
-        tiles = (rows + height - 1) // height - short
-        whole = here == width
-        which = (FULL if whole else PART) if width == COLUMNS else HALF if whole else HALF_PART
-        flat = FLAT if short_sums else 0
-        last = (start == 0) + (0 if whole else 2 * here)
-        from_row = start + 4 * t if start else target
-        call(tile, (which + flat, a, a_rows.ctypes.data, target, c_rows.ctypes.data, tiles, panel, wide.ctypes.data,
-                    len(wide), k, last, from_row))
-        if short:
-            done = 8 * tiles * ROWS
-            call(tile, (SHORT + flat, a, a_rows.ctypes.data + done, target, c_rows.ctypes.data + done, 1, panel,
-                        wide.ctypes.data, len(wide), k, last, from_row))
-    keep((wide,))
-
-
-@compiled
 def _gather_block(source: Array, packed: Array, bias: Array, y: Array, geometry: Array, rows: Array,
                   row_classes: Array, columns: Array, column_classes: Array, task: Array,
                   tile: int) -> None:  # fmt: skip
@@ -361,7 +330,7 @@ def _gather_block(source: Array, packed: Array, bias: Array, y: Array, geometry:
     first_row, tall, tap_down, taps_down = row_classes[task[0]]
     first_column, wide, tap_across, taps_across = column_classes[task[1]]
     count = task[3]
-    a_rows, c_rows = np.empty(count + _SPARE, np.int64), np.empty(count + _SPARE, np.int64)
+    a_rows, c_rows = np.empty(count + SPARE, np.int64), np.empty(count + SPARE, np.int64)
     n, place = task[2] // (tall * wide), task[2] % (tall * wide)
     i, j, m = place // wide, place % wide, 0
     while m < count:  # row by row
@@ -380,7 +349,7 @@ def _gather_block(source: Array, packed: Array, bias: Array, y: Array, geometry:
                 y[c_rows[m] + c] = bias[c]
         return
     spare = np.empty(channels_out + CHANNELS, np.float32)
-    for m in range(count, count + _SPARE):
+    for m in range(count, count + SPARE):
         a_rows[m], c_rows[m] = a_rows[0], (spare.ctypes.data - y.ctypes.data) // 4
     positions = geometry[10] * kernel_across * inner
     k2, k = taps_across, inner
@@ -420,7 +389,7 @@ def _gather_block(source: Array, packed: Array, bias: Array, y: Array, geometry:
         for step in range(0, len(steps), at_once):
             now = min(at_once, len(steps) - step)
             for start in range(0, k, stretch):
-                _multiply(a, a_rows, b, positions, steps[step:], now, start, y, q * width, c_rows, count, width,
+                multiply(a, a_rows, b, positions, steps[step:], now, start, y, q * width, c_rows, count, width,
                           min(stretch, k - start), 0 if step + start else bias.ctypes.data + 4 * q * width, tile)
     keep((a_rows, c_rows, steps, spare))
 
@@ -446,13 +415,13 @@ def _weight_task(x: Array, g: Array, sums: Array, geometry: Array, jobs: Array, 
             _weight_channels(x, g, sums, geometry, jobs, n, part, tile)
         return
     padded = t0 + (t1 - t0) // COLUMNS * COLUMNS
-    padded += _panel_width(t1 - padded) - t0
+    padded += panel_width(t1 - padded) - t0
     pixels = rows_out * columns_out
     pitch = (width + stride_across - 1) // stride_across  # pixels of one residue in a row
     turned = np.empty(height * channels_in * stride_across * pitch * some + LANES, np.float32)
     table = np.empty(stride_across * pitch * some + LANES, np.int64)
     packed = np.empty(groups * padded * pixels * some, np.float32)
-    a_rows, c_rows = np.empty(_ROWS_AT_ONCE + _SPARE, np.int64), np.empty(_ROWS_AT_ONCE + _SPARE, np.int64)
+    a_rows, c_rows = np.empty(_ROWS_AT_ONCE + SPARE, np.int64), np.empty(_ROWS_AT_ONCE + SPARE, np.int64)
     spare, steps = np.empty(columns, np.float32), np.empty((depth, 2), np.int64)
     for n in range(n0, n1, some):
         images = min(some, n1 - n)
@@ -484,10 +453,10 @@ def _weight_task(x: Array, g: Array, sums: Array, geometry: Array, jobs: Array, 
                                 c_rows[m] = target + c * channels_out
                                 m, left_over = m + 1, left_over - 1
                                 if m == _ROWS_AT_ONCE or left_over == 0:
-                                    for r in range(m, m + _SPARE):
+                                    for r in range(m, m + SPARE):
                                         a_rows[r] = a_rows[0]
                                         c_rows[r] = (spare.ctypes.data - sums.ctypes.data) // 4
-                                    _multiply(turned.ctypes.data, a_rows,
+                                    multiply(turned.ctypes.data, a_rows,
                                               packed.ctypes.data + 4 * q * padded * pixels * images, pixels * images,
                                               steps, i1 - i0, 0, sums, 0, c_rows, m, t1 - t0, (j1 - j0) * images, 0,
                                               tile)
@@ -526,7 +495,7 @@ def _pack_pixels(g: Array, packed: Array, n: int, images: int, pixels: int, chan
             table[p * images + m] = (m * pixels + p) * channels_out
     for t in range(0, columns, COLUMNS):
         count = min(COLUMNS, columns - t)
-        width = _panel_width(count)
+        width = panel_width(count)
         target, source = t * pixels * images, n * pixels * channels_out + first + t
         call(tile, (COPY if width == COLUMNS else COPY_HALF, g.ctypes.data + 4 * source, table.ctypes.data,
                     packed.ctypes.data + 4 * target, 0, len(table), 0, 0, 0, count, width, 0))

@@ -22,12 +22,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
-from .threads import _sources
+from .threads import _sources, compiled
+
+Array = Any
 
 _pasted: Any = intrinsic  # a function that writes its caller's LLVM instructions
 
@@ -50,6 +53,8 @@ FEW = 4  # rows of the shorter outer tile; with fewer, each sum waits for itself
 DOT_ROWS = (8, 6, 4, 3)  # of `dot`, with 1, 2, .. columns
 CHANNEL_ROWS, CHANNEL_VECTORS = 3, 4  # of `channels`
 CHANNELS = CHANNEL_VECTORS * LANES
+SPARE = max(ROWS, HALF_ROWS, CHANNEL_ROWS, *DOT_ROWS)  # rows that fill the last tile
+_SHORT = 8  # terms of a step that are steps of their own
 
 
 class _Emit:
@@ -322,15 +327,55 @@ def _copy(vectors: int) -> Any:
     return emit
 
 
+def _transform(e: _Emit, a: Any, a_table: Any, c: Any, _: Any, tiles: Any, __: Any, ___: Any, ____: Any, k: Any,
+               apart: Any, _____: Any) -> None:  # fmt: skip
+    """Bᵀ d B of winograd.py: 16 rows of k vectors to a tile -> 16 tables of rows, `apart`."""
+    builder = e.builder
+
+    def along(x: list[Any]) -> list[Any]:
+        return [builder.fsub(x[0], x[2]), builder.fadd(x[1], x[2]), builder.fsub(x[2], x[1]), builder.fsub(x[1], x[3])]
+
+    with cgutils.for_range(builder, tiles) as tile:
+        rows = e.rows(a, builder.add(a_table, builder.mul(tile.index, _INDEX(8 * 16))), 16)
+        target = e.at(e.pointer(c), builder.mul(tile.index, builder.mul(k, _INDEX(LANES))))
+        with cgutils.for_range(builder, k) as vector:
+            at = builder.mul(vector.index, _INDEX(LANES))
+            columns = [along([e.load(e.at(rows[4 * i + j], at)) for i in range(4)]) for j in range(4)]
+            for i in range(4):
+                for j, value in enumerate(along([column[i] for column in columns])):
+                    builder.store(value, e.at(target, at, builder.mul(apart, _INDEX(4 * i + j))), align=4)
+
+
+def _untransform(e: _Emit, a: Any, _: Any, c: Any, c_table: Any, tiles: Any, b: Any, __: Any, ___: Any, k: Any,
+                 apart: Any, ____: Any) -> None:  # fmt: skip
+    """Aᵀ m A + b: 16 tables of rows of k vectors, `apart` -> 4 rows to a tile."""
+    builder = e.builder
+
+    def along(x: list[Any]) -> list[Any]:
+        return [builder.fadd(builder.fadd(x[0], x[1]), x[2]), builder.fsub(builder.fsub(x[1], x[2]), x[3])]
+
+    with cgutils.for_range(builder, tiles) as tile:
+        rows = e.rows(c, builder.add(c_table, builder.mul(tile.index, _INDEX(8 * 4))), 4)
+        source = e.at(e.pointer(a), builder.mul(tile.index, builder.mul(k, _INDEX(LANES))))
+        with cgutils.for_range(builder, k) as vector:
+            at = builder.mul(vector.index, _INDEX(LANES))
+            columns = [along([e.load(e.at(source, at, builder.mul(apart, _INDEX(4 * i + j)))) for i in range(4)])
+                       for j in range(4)]  # fmt: skip
+            bias = e.load(e.at(e.pointer(b), at))
+            for i in range(2):
+                for j, value in enumerate(along([column[i] for column in columns])):
+                    builder.store(builder.fadd(value, bias), e.at(rows[2 * i + j], at), align=4)
+
+
 # What `tile` computes: R rows of V vectors, the last one in part; fewer rows; one vector, in part; all of these flat; R
-# rows of channels, or of one vector or less of them; lines from rows; copies of V vectors, of one; dots of 1, 2, ..
-# columns.
+# rows of channels, or of one vector or less of them; lines from rows; copies of V vectors, of one; winograd.py's
+# transforms; dots of 1, 2, .. columns.
 FULL, PART, SHORT, HALF, HALF_PART, FLAT = range(6)
-CHANNELS_FULL, CHANNELS_PART, TURN, COPY, COPY_HALF, DOT_ONE = range(2 * FLAT, 2 * FLAT + 6)
+CHANNELS_FULL, CHANNELS_PART, TURN, COPY, COPY_HALF, TRANSFORM, UNTRANSFORM, DOT_ONE = range(2 * FLAT, 2 * FLAT + 8)
 _EMIT = (*[_outer(rows, vectors, part, flat) for flat in (False, True) for rows, vectors, part in (
     (ROWS, VECTORS, False), (ROWS, VECTORS, True), (FEW, VECTORS, False), (HALF_ROWS, 1, False), (HALF_ROWS, 1, True))],
          _channels(CHANNEL_ROWS, CHANNEL_VECTORS), _channels(CHANNEL_ROWS, 1), _turn, _copy(VECTORS), _copy(1),
-         *[_dot(n + 1) for n in range(len(DOT_ROWS))])  # fmt: skip
+         _transform, _untransform, *[_dot(n + 1) for n in range(len(DOT_ROWS))])  # fmt: skip
 
 
 @_pasted
@@ -368,3 +413,45 @@ def _address_of(function: Callable[..., None]) -> int:
 
 
 TILE = 0 if DISABLE_JIT else _address_of(_tile)
+
+
+@compiled
+def panel_width(columns: int) -> int:
+    """What a panel that holds `columns` columns is padded to."""
+    return 0 if columns <= 0 else LANES if columns <= LANES else COLUMNS
+
+
+@compiled
+def multiply(a: int, a_rows: Array, b: int, positions: int, steps: Array, count: int, first: int, c: Array,
+              c_shift: int, c_rows: Array, rows: int, columns: int, k: int, start: int, tile: int) -> None:  # fmt: skip
+    """c[rows, columns] = what is at `start`, or where that is 0 c, + a · b, panel by panel of `positions` rows.
+
+    steps: offsets in a, rows of b, plus `first`. Both tables of rows go on to a whole tile, with rows that do no harm.
+    """
+    short_sums = k <= _SHORT  # have a step for each of their terms
+    terms = k if short_sums else 1
+    wide = np.empty((count * terms, 2), np.int64)
+    for t in range(0, columns, COLUMNS):
+        here = min(COLUMNS, columns - t)
+        width = panel_width(here)
+        if t == 0 or width < COLUMNS:
+            for i in range(count):
+                for j in range(terms):
+                    wide[i * terms + j, 0] = steps[i, 0] + first + j
+                    wide[i * terms + j, 1] = (steps[i, 1] + first + j) * width
+        panel, target = b + 4 * t * positions, c.ctypes.data + 4 * (c_shift + t)
+        height = ROWS if width == COLUMNS else HALF_ROWS
+        short = here == COLUMNS and 0 < rows % ROWS <= FEW
+        tiles = (rows + height - 1) // height - short
+        whole = here == width
+        which = (FULL if whole else PART) if width == COLUMNS else HALF if whole else HALF_PART
+        flat = FLAT if short_sums else 0
+        last = (start == 0) + (0 if whole else 2 * here)
+        from_row = start + 4 * t if start else target
+        call(tile, (which + flat, a, a_rows.ctypes.data, target, c_rows.ctypes.data, tiles, panel, wide.ctypes.data,
+                    len(wide), k, last, from_row))
+        if short:
+            done = 8 * tiles * ROWS
+            call(tile, (SHORT + flat, a, a_rows.ctypes.data + done, target, c_rows.ctypes.data + done, 1, panel,
+                        wide.ctypes.data, len(wide), k, last, from_row))
+    keep((wide,))

@@ -174,7 +174,8 @@ from tinyart.kernels.cpu import tile
 for x, w, settings in [((13, 6, 7, 3), (3, 3, 3, 35), t.SAME | {{"stride": (1, 2)}}),
                        ((5, 6, 7, 5), (3, 2, 5, 2), t.SAME),
                        ((8, 9, 7, 4), (3, 3, 2, 18), t.SAME | {{"dilation": (2, 2), "groups": 2}}),
-                       ((2, 5, 5, 19), (3, 3, 1, 19), t.SAME | {{"groups": 19}})]:
+                       ((2, 5, 5, 19), (3, 3, 1, 19), t.SAME | {{"groups": 19}}),
+                       ((4, 7, 8, 32), (3, 3, 32, 32), t.SAME)]:
     t.check(x, w, settings, 1)
 print(tile.LANES)
 """
