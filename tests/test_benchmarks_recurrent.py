@@ -73,6 +73,6 @@ def test_addition(results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
         text = "".join(addition.SYMBOLS[i] for i in question[::-1])
         a, b = map(int, text.split("+"))
         assert int("".join(addition.SYMBOLS[i] for i in answer)) == a + b
-    addition.main(2, 0, exact=False)
+    addition.main(2, 32, 0, exact=False)
     assert written(results, "addition")["epochs"] == 2
     assert "FAIL" in capsys.readouterr().out
