@@ -240,14 +240,16 @@ class Operation:
     unit: str = "s"
 
     def arrays(self) -> list[Array]:
-        """The arguments, then the cotangent. Rows are 256 long."""
-        rng, shape = np.random.default_rng(0), (self.size // 256, 256)
+        """The arguments, then the cotangent. Rows are 256 long; a row has a class, and a place is a row's number."""
+        rng, count = np.random.default_rng(0), self.size // 256
+        shape, numbers = (count, 256), {"classes": 256, "places": count}
         shapes = {"x": shape, "t": shape, "gamma": (256,), "beta": (256,), "scalar": (), "row": (256,)}
-        names, out, _ = OPERATIONS[self.operation]
-        return [rng.random(shapes[name], np.float32) + np.float32(0.1) for name in (*names.split(), out)]
+        names, out, _ = (OPERATIONS | CUDA_OPERATIONS)[self.operation]
+        return [rng.integers(0, numbers[name], count) if name in numbers else
+                rng.random(shapes[name], np.float32) + np.float32(0.1) for name in (*names.split(), out)]
 
     def floor(self) -> tuple[float, float]:
-        return 0.0, 4.0 * self.size * OPERATIONS[self.operation][2][self.gradient]
+        return 0.0, 4.0 * self.size * (OPERATIONS | CUDA_OPERATIONS)[self.operation][2][self.gradient]
 
 
 # name: arguments; what comes out; arrays that move forward, and with the gradient
@@ -256,6 +258,10 @@ OPERATIONS: dict[str, tuple[str, str, tuple[int, int]]] = {
     "sigmoid": ("x", "x", (2, 5)), "leaky_relu": ("x", "x", (2, 5)), "bce": ("x t", "scalar", (2, 5)),
     "sum": ("x", "scalar", (1, 2)), "sum_rows": ("x", "row", (1, 2)), "softmax": ("x", "x", (2, 5)),
     "batch_norm": ("x gamma beta", "x", (2, 5)), "adam": ("x t", "x", (7, 7)),
+}  # fmt: skip
+CUDA_OPERATIONS: dict[str, tuple[str, str, tuple[int, int]]] = {  # on a GPU besides: each has kernels of its own there
+    "layer_norm": ("x gamma beta", "x", (2, 5)), "cross_entropy": ("x classes", "scalar", (1, 3)),
+    "embedding": ("x places", "x", (2, 4)),
 }  # fmt: skip
 
 
@@ -441,7 +447,7 @@ def _cuda_rows() -> Iterator[Row]:
     yield deep_stack("fill/deep-20-8192", 20, 8192)
     for cell in GATES:
         yield recurrent(cell, 100, 1024, 88, 512, f"fill/{cell}-1024")
-    for name in OPERATIONS:
+    for name in OPERATIONS | CUDA_OPERATIONS:
         yield Operation(f"operation/{name}-card", name, 1 << 27)
         if name != "adam":
             yield Operation(f"operation/{name}-card-gradient", name, 1 << 27, gradient=True)

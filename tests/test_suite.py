@@ -32,7 +32,8 @@ CONVOLUTIONS = [
                      padding, groups, direction, transposed)
     for k, stride, padding, groups, transposed in GEOMETRIES for direction in ("forward", "input", "weight")
 ]  # fmt: skip
-OPERATIONS = [rows.Operation(name, name, 1024, gradient) for name in rows.OPERATIONS for gradient in (False, True)]
+OPERATIONS = [rows.Operation(name, name, 1024, gradient) for name in rows.OPERATIONS | rows.CUDA_OPERATIONS
+              for gradient in (False, True)]
 
 
 def answers(contender: str, row: rows.Row) -> list[list[float]]:

@@ -177,10 +177,17 @@ def _batch_norm(x: Any, gamma: Any, beta: Any) -> Any:
     return (x - mean) * (gamma * lax.rsqrt(((x - mean) ** 2).mean(0) + 1e-5)) + beta
 
 
+def _layer_norm(x: Any, gamma: Any, beta: Any) -> Any:
+    centred = x - x.mean(1, keepdims=True)
+    return centred * jax.lax.rsqrt((centred**2).mean(1, keepdims=True) + 1e-5) * gamma + beta
+
+
 OPERATIONS: dict[str, Any] = {
     "add": jnp.add, "mul": jnp.multiply, "exp": jnp.exp, "tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid,
     "leaky_relu": lambda x: jax.nn.leaky_relu(x, 0.2), "bce": lambda x, t: (jax.nn.softplus(x) - t * x).mean(),
     "sum": jnp.sum, "sum_rows": lambda x: x.sum(0), "softmax": jax.nn.softmax, "batch_norm": _batch_norm,
+    "layer_norm": _layer_norm, "embedding": lambda x, i: x[i],
+    "cross_entropy": lambda x, t: -jnp.take_along_axis(jax.nn.log_softmax(x), t[:, None], 1).mean(),
 }  # fmt: skip
 
 

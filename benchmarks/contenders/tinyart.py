@@ -112,6 +112,7 @@ OPERATIONS: dict[str, Any] = {
     "add": ops.add, "mul": ops.mul, "exp": ops.exp, "tanh": ops.tanh, "sigmoid": ops.sigmoid,
     "leaky_relu": lambda x: ops.leaky_relu(x, 0.2), "bce": ops.bce_with_logits, "sum": ops.sum,
     "sum_rows": lambda x: ops.sum(x, 0), "softmax": ops.softmax, "batch_norm": lambda *a: ops.batch_norm(*a)[0],
+    "layer_norm": ops.layer_norm, "cross_entropy": ops.cross_entropy, "embedding": lambda x, i: ops.embedding(i, x),
 }  # fmt: skip
 
 
@@ -141,10 +142,13 @@ def operation(row: Operation, numba: bool = False) -> Work:
     if row.operation == "adam":
         optimizer, gradient = Adam([parameter(arrays[0])]), [ta.tensor(arrays[1], device=DEVICE)]
         return Work(lambda i: optimizer.step(gradient), lambda _: optimizer.parameters[0].numpy())
-    function, xs = OPERATIONS[row.operation], [parameter(a) for a in arrays]
+    function = OPERATIONS[row.operation]
+    xs = [parameter(a) if a.dtype.kind == "f" else ta.tensor(a, device=DEVICE) for a in arrays]
+    learnt = [x for x in xs if x.requires_grad]
     cotangent = ta.tensor(g, device=DEVICE)
     if row.gradient:
-        return Work(lambda i: ta.grad(function(*xs), xs, cotangent=cotangent), lambda gradients: gradients[0].numpy())
+        return Work(lambda i: ta.grad(function(*xs), learnt, cotangent=cotangent),
+                    lambda gradients: gradients[0].numpy())
     return Work(lambda i: function(*xs), lambda y: y.numpy())
 
 

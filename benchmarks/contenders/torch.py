@@ -216,19 +216,23 @@ OPERATIONS: dict[str, Any] = {
     "leaky_relu": lambda x: F.leaky_relu(x, 0.2), "bce": F.binary_cross_entropy_with_logits, "sum": torch.sum,
     "sum_rows": lambda x: torch.sum(x, 0), "softmax": lambda x: torch.softmax(x, -1),
     "batch_norm": lambda x, gamma, beta: F.batch_norm(x, None, None, gamma, beta, training=True),
+    "layer_norm": lambda x, gamma, beta: F.layer_norm(x, (256,), gamma, beta), "cross_entropy": F.cross_entropy,
+    "embedding": lambda x, i: F.embedding(i, x),
 }  # fmt: skip
 
 
 def operation(row: Operation) -> Work:
     *arrays, g = row.arrays()
-    xs, cotangent = [torch.from_numpy(a).to(DEVICE).requires_grad_() for a in arrays], torch.tensor(g, device=DEVICE)
+    xs, cotangent = [torch.from_numpy(a).to(DEVICE) for a in arrays], torch.tensor(g, device=DEVICE)
+    learnt = [x.requires_grad_() for x in xs if x.is_floating_point()]
     if row.operation == "adam":
         xs[0].grad = xs[1].detach()
         optimizer = torch.optim.Adam(xs[:1], lr=1e-3, fused=True)
         return Work(lambda i: optimizer.step(), lambda _: xs[0].detach().cpu().numpy())
     function = OPERATIONS[row.operation]
     if row.gradient:
-        return Work(lambda i: torch.autograd.grad(function(*xs), xs, cotangent), lambda found: found[0].cpu().numpy())
+        return Work(lambda i: torch.autograd.grad(function(*xs), learnt, cotangent),
+                    lambda found: found[0].cpu().numpy())
     return Work(lambda i: function(*xs), lambda y: y.detach().cpu().numpy())
 
 

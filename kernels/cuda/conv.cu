@@ -9,6 +9,8 @@
 // registers. In float32 and float64 a thread makes (TILE/16)² elements, in groups of four rows and four columns, so
 // that it reads shared memory by 16 bytes. With TF32 a warp makes TILE/4 × TILE/2 of them by tensor cores.
 //
+// The first two add a bias to each column, unless it is null, when they write.
+//
 // Operations: 2 · rows · columns · terms. Bytes: each image element is read KH·KW/(s·s) times, mostly from the L2, and
 // each weight once for TILE rows; the result is written once. conv_input works on the s·s phases of x one by one, in
 // each of which the same taps meet a pixel of g: none is multiplied that stride leaves out. conv_weight has few rows
@@ -47,7 +49,7 @@ struct Conv {
     typedef Tap Term;
     static const bool A_ALONG_K = true, B_ALONG_K = false;  // which index neighbouring addresses belong to
     Geometry s;
-    const real *x, *w;
+    const real *x, *w, *bias;
     real *y;
     int group, rows, columns, first, last;
 
@@ -55,7 +57,10 @@ struct Conv {
     __device__ Term term(int k) const { return tap(s, k); }
     __device__ real a(Row p, Term t) const { return look(s, x, group, p, t); }
     __device__ real b(int k, Term, int column) const { return w[(long long)k * s.o + group * columns + column]; }
-    __device__ void put(int m, int column, real v) { y[(long long)m * s.o + group * columns + column] = v; }
+    __device__ void put(int m, int column, real v) {
+        const int o = group * columns + column;
+        y[(long long)m * s.o + o] = bias ? v + bias[o] : v;
+    }
 };
 
 struct ConvInput {
@@ -63,7 +68,7 @@ struct ConvInput {
     struct Term { int a, b, i, j, o; };  // the tap, where it leads from the phase's pixel (0, 0), and a channel of g
     static const bool A_ALONG_K = true, B_ALONG_K = true;
     Geometry s;
-    const real *g, *w;
+    const real *g, *w, *bias;
     real *x;
     int group, rows, columns, first, last;
     int phase_y, phase_x, height, width, a0, b0, step_a, step_b, taps_b;
@@ -84,7 +89,8 @@ struct ConvInput {
     __device__ void put(int m, int column, real v) {
         Row p = row(m);
         long long y = p.y * s.sh + phase_y, z = p.x * s.sw + phase_x;
-        x[((p.image * (long long)s.h + y) * s.w + z) * s.c + group * columns + column] = v;
+        const int c = group * columns + column;
+        x[((p.image * (long long)s.h + y) * s.w + z) * s.c + c] = bias ? v + bias[c] : v;
     }
 };
 
@@ -236,8 +242,8 @@ static __device__ __forceinline__ void product(Op &op) {
 #endif
 }
 
-KERNEL __launch_bounds__(256, 2) conv(Geometry s, const real *x, const real *w, real *y) {
-    Conv op = {s, x, w, y, (int)blockIdx.z, s.n * s.oh * s.ow, s.o / s.groups, 0, s.kh * s.kw * (s.c / s.groups)};
+KERNEL __launch_bounds__(256, 2) conv(Geometry s, const real *x, const real *w, const real *bias, real *y) {
+    Conv op = {s, x, w, bias, y, (int)blockIdx.z, s.n * s.oh * s.ow, s.o / s.groups, 0, s.kh * s.kw * (s.c / s.groups)};
     product(op);
 }
 
@@ -254,8 +260,9 @@ static __device__ int taps_of(int phase, int padding, int kernel, int dilation, 
     return count;
 }
 
-KERNEL __launch_bounds__(256, 2) conv_input(Geometry s, const real *g, const real *w, real *x) {
-    ConvInput op = {s, g, w, x};
+KERNEL __launch_bounds__(256, 2) conv_input(Geometry s, const real *g, const real *w, const real *bias,
+                                                  real *x) {
+    ConvInput op = {s, g, w, bias, x};
     int phase = blockIdx.z / s.groups;
     op.group = blockIdx.z % s.groups;
     op.phase_y = phase / s.sw;

@@ -55,9 +55,10 @@ def _geometry(x: tuple[int, ...], w: tuple[int, ...], out: Pair, stride: Pair, p
     return np.array((*x, *out, w[3], *w[:2], *stride, top, left, *dilation, groups, parts, stretch), _GEOMETRY)
 
 
-def _run(kernel: str, geometry: Any, made: Plan, a: Array, b: Array, out: Array) -> None:
-    tensor_cores = {"TF32": 1} if precision.tf32 and a.dtype == np.float32 else {}
-    launch("conv", kernel, a.dtype, made.grid, geometry, plain(a), plain(b), out, TILE=made.tile, **tensor_cores)
+def _run(kernel: str, geometry: Any, made: Plan, out: Array, *arrays: Array | None) -> None:
+    tensor_cores = {"TF32": 1} if precision.tf32 and out.dtype == np.float32 else {}
+    given = [a if a is None else plain(a) for a in arrays]
+    launch("conv", kernel, out.dtype, made.grid, geometry, *given, out, TILE=made.tile, **tensor_cores)
 
 
 def _plan(a: Array, rows: int, columns: int, batch: int, terms: int = 0, split: bool = False) -> Plan:
@@ -73,11 +74,11 @@ def conv(
     shape = (x.shape[0], *out, w.shape[3])
     rows = shape[0] * out[0] * out[1]
     made = _plan(x, rows, w.shape[3] // groups, groups)
-    if not (usable(x, w) and fits(made, rows)):
+    if not (usable(x, w, x if b is None else b) and fits(made, rows)):
         return reference.conv(x, w, b, stride=stride, padding=padding, dilation=dilation, groups=groups)
     y = empty(shape, x.dtype)
-    _run("conv", _geometry(x.shape, w.shape, out, stride, padding, dilation, groups), made, x, w, y)
-    return y if b is None else y + b
+    _run("conv", _geometry(x.shape, w.shape, out, stride, padding, dilation, groups), made, y, x, w, b)
+    return y
 
 
 def conv_input(
@@ -89,12 +90,12 @@ def conv_input(
     phase = [-(-n // s) for n, s in zip(size, stride, strict=True)]  # of which the first is the largest
     rows = shape[0] * phase[0] * phase[1]
     made = _plan(g, rows, w.shape[2], groups * stride[0] * stride[1])
-    if not (usable(g, w) and fits(made, rows)):
+    if not (usable(g, w, g if b is None else b) and fits(made, rows)):
         return reference.conv_input(g, w, b, size=size, stride=stride, padding=padding, dilation=dilation,
                                     groups=groups)  # fmt: skip
     x = empty(shape, g.dtype)
-    _run("conv_input", _geometry(shape, w.shape, g.shape[1:3], stride, padding, dilation, groups), made, g, w, x)
-    return x if b is None else x + b
+    _run("conv_input", _geometry(shape, w.shape, g.shape[1:3], stride, padding, dilation, groups), made, x, g, w, b)
+    return x
 
 
 def conv_weight(
@@ -109,7 +110,7 @@ def conv_weight(
     w = empty(shape, x.dtype)
     parts = empty((made.parts, *shape), x.dtype) if made.parts > 1 else w
     geometry = _geometry(x.shape, shape, g.shape[1:3], stride, padding, dilation, groups, made.parts, made.stretch)
-    _run("conv_weight", geometry, made, x, g, parts)
+    _run("conv_weight", geometry, made, parts, x, g)
     if made.parts > 1:
         launch("conv", "add_parts", x.dtype, flat(w.size), parts, w, made.parts, np.int64(w.size), TILE=made.tile)
     return w

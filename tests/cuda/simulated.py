@@ -125,6 +125,18 @@ def test_a_kernel_has_the_signature_of_its_reference(name: str) -> None:
     assert inspect.signature(getattr(kernels, name)) == inspect.signature(getattr(reference, name))
 
 
+@pytest.mark.parametrize("operation", ["adam", "softmax", "leaky_relu"])
+def test_the_benchmark_times_what_tinyart_computes(operation: str) -> None:
+    from benchmarks import contenders, measure, rows
+    from benchmarks.contenders import tinyart as contender
+
+    row = rows.Operation("small", operation, 512)
+    ours, numba = (measure.check(contender.operation(row, numba=which)) for which in (False, True))
+    np.testing.assert_allclose(numba, ours, rtol=1e-5)
+    with pytest.raises(contenders.Skip, match="no kernel in Numba"):
+        contender.operation(rows.Operation("small", "exp", 512), numba=True)
+
+
 # ---- launch plans
 
 COUNTS = st.integers(0, 300) | st.integers(0, 10**9)
