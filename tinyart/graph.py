@@ -70,10 +70,9 @@ class Node:
 
     __slots__ = ("edges", "index", "op", "outputs", "saved", "where")
 
-    def __init__(self, op: Any, edges: Sequence[Any], outputs: Sequence[Array], saved: Any = None):
+    def __init__(self, op: Any, edges: Sequence[Any], outputs: Sequence[tuple[Any, Any]], saved: Any = None):
         self.index = next(_index)  # inputs are older than what is made of them: a topological order for free
-        self.op, self.edges, self.saved = op, edges, saved
-        self.outputs = [(array.shape, array.dtype) for array in outputs]
+        self.op, self.edges, self.outputs, self.saved = op, edges, outputs, saved  # outputs: (shape, dtype) of each
         self.where = users_line() if _mode.anomaly else "a line recorded outside detect_anomaly()"
 
 
@@ -81,7 +80,7 @@ def leaf(tensor: Any) -> None:
     """Make `tensor` a leaf of the tape: gradients with respect to it can be asked for."""
     if tensor.array.dtype.kind != "f":
         raise DtypeError("requires_grad", "tensor", "a floating dtype", describe(tensor.array), fix="astype('float32')")
-    tensor.node, tensor.slot = Node(None, (), [tensor.array], weakref.ref(tensor)), 0
+    tensor.node, tensor.slot = Node(None, (), [(tensor.shape, tensor.dtype)], weakref.ref(tensor)), 0
 
 
 def apply(op: Any, *inputs: Any, **settings: Any) -> Any:
@@ -122,23 +121,27 @@ def apply(op: Any, *inputs: Any, **settings: Any) -> Any:
     except (ValueError, IndexError, MemoryError) as error:
         raise explained(error, op.name, arrays) from error
     single = type(made) is not tuple and type(made) is not list  # mostly, and without loops 1 µs faster
-    results = [as_array(made)] if single else [as_array(r) for r in made]
+    results = (as_array(made),) if single else [as_array(r) for r in made]
     if _mode.anomaly:
         _refuse_nan(op.name, "result", results, users_line())
-    count = op.outputs or len(results)
-    node = Node(op, edges, results[:count]) if tracked else None
     base = variables[0].version if op.view else None
     if single:
-        out = [Variable.result(results[0], node, 0, base if results[0].base is not None else None)]
-    else:
-        out = [Variable.result(r, node if slot < count else None, slot, base if r.base is not None else None)
-               for slot, r in enumerate(results)]
+        made = results[0]
+        node = Node(op, edges, ((made.shape, made.dtype),)) if tracked else None
+        y = Variable.result(made, node, 0, base if base is not None and made.base is not None else None)
+        if node is not None:
+            node.saved = op.save(tracked, variables, (y,), settings)
+        return y
+    count = op.outputs or len(results)
+    node = Node(op, edges, [(r.shape, r.dtype) for r in results[:count]]) if tracked else None
+    ys = [Variable.result(r, node if slot < count else None, slot, base if r.base is not None else None)
+          for slot, r in enumerate(results)]
     if node is not None:
-        node.saved = op.save(tracked, variables, out, settings)
-    return out[0] if op.outputs == op.returned == 1 else tuple(out[:max(count, op.returned)])
+        node.saved = op.save(tracked, variables, ys, settings)
+    return ys[0] if op.outputs == op.returned == 1 else tuple(ys[:max(count, op.returned)])
 
 
-_NUMBERS = (int, float, bool)
+_NUMBERS = frozenset((int, float, bool))  # a look-up, where a tuple is compared item by item
 
 
 def _constant(x: Any) -> Any:
@@ -263,6 +266,6 @@ def _check(node: Node, position: int, output: Any, g: Any, anomaly: bool) -> Non
         _refuse_nan(op.name, which, [g.array], node.where)
 
 
-def _refuse_nan(name: str, what: str, arrays: list[Array], line: str) -> None:
+def _refuse_nan(name: str, what: str, arrays: Sequence[Array], line: str) -> None:
     if any(a.dtype.kind == "f" and not kernels_of(a).isfinite(a).all() for a in arrays):
         raise GraphError(name, what, "finite numbers", f"NaN or Inf, from {line}")

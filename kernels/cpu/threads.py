@@ -45,6 +45,7 @@ def _compiler(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 # x / 0 is inf or nan as in NumPy: Python's exception would stop vectorisation.
 compiled = _compiler(nogil=True, error_model="numpy")
 contracted = _compiler(nogil=True, error_model="numpy", fastmath={"contract"})  # a·b + c is rounded once
+summed = _compiler(nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})  # sums in vectors; no exp32 there
 # Pasted into the compiled functions that call it: a call that could raise would stop theirs.
 inlined = numba.njit(inline="always", error_model="numpy")
 

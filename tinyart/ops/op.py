@@ -59,12 +59,13 @@ class Op:
             plan = self.plans[tracked] = [(name, *self.place(name)) for name in self.to_save(tracked)]
         saved: dict[str, Any] = {}
         for name, kind, index, attribute in plan:
+            if kind == "attribute":
+                saved[name] = getattr(inputs[index].array, attribute), 0
+                continue
             if kind == "argument":
                 value = inputs[index]
             elif kind == "result":  # not the result itself: that holds the node
                 value = Variable.result(results[index].array, version=results[index].version)
-            elif kind == "attribute":
-                value = getattr(inputs[index].array, attribute)
             elif kind == "shapes":
                 value = [x.array.shape for x in inputs]
             else:
@@ -152,4 +153,5 @@ _IDENTITY = Op("identity", "x", x=lambda g: g)
 
 
 def _alias(x: Variable) -> Any:
-    return Variable.result(x.array, Node(_IDENTITY, ((x.node, x.slot),), [x.array], {}), 0, x.version)
+    node = Node(_IDENTITY, ((x.node, x.slot),), [(x.array.shape, x.array.dtype)], {})
+    return Variable.result(x.array, node, 0, x.version)

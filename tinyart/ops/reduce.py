@@ -40,7 +40,11 @@ _ARGMAX = Op("argmax", "x", floating=False)
 _ARGMIN = Op("argmin", "x", floating=False)
 _LOGSUMEXP = Op("logsumexp", "x",
                 x=lambda g, x, y, axis: _kept(g, x.shape, axis) * (x - _kept(y, x.shape, axis)).exp())
-_SOFTMAX = Op("softmax", "x", x=lambda g, y, axis: y * (g - (g * y).sum(axis, keepdims=True)))
+_SOFTMAX = Op("softmax", "x", x=lambda g, y, axis: apply(_SOFTMAX_BACKWARD, g, y, axis=axis))
+_SOFTMAX_BACKWARD = Op("softmax_backward", "g y", results="gx",  # y (g - Σ g y)
+                       g=lambda gg, y, axis: apply(_SOFTMAX_BACKWARD, gg, y, axis=axis),
+                       y=lambda gg, g, y, axis: (gg * (g - (g * y).sum(axis, keepdims=True))
+                                                 - g * (gg * y).sum(axis, keepdims=True)))
 _LOG_SOFTMAX = Op("log_softmax", "x", x=lambda g, y, axis: g - y.exp() * g.sum(axis, keepdims=True))
 
 

@@ -1,0 +1,169 @@
+"""Softmax, its logarithm, cross-entropy and their gradients: float32 rows of C numbers, a row from the first cache.
+
+    m = max x      e_k = e^(x_k - m)      s = Σ e_k      p = e / s      log p = (x - m) - log s
+
+Bytes for n numbers: softmax and log_softmax 8n, cross_entropy 8n with p for its gradient, which is 8n again, the
+gradient of softmax 12n; NumPy moves n some ten times. Operations: some 16 a number for e^x, 4 for the rest. The
+largest number is found by folding the row in half, again and again: a running maximum is no vector instruction.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from ..reference import reduce as reference
+from .math import exp32
+from .threads import contracted, plain, share, summed
+
+Array = Any
+
+_BLOCK = 1 << 15  # elements that are worth a thread
+_PART = 512  # numbers that are added in float32, before their sum goes into float64
+
+
+def softmax(x: Array, *, axis: int) -> Array:
+    """As the reference, which serves other dtypes and axes than the last."""
+    return _rows(_softmax, x) if _fits(x, axis) else reference.softmax(x, axis=axis)
+
+
+def log_softmax(x: Array, *, axis: int) -> Array:
+    """As the reference, likewise."""
+    return _rows(_log_softmax, x) if _fits(x, axis) else reference.log_softmax(x, axis=axis)
+
+
+def softmax_backward(g: Array, y: Array, *, axis: int) -> Array:
+    """As the reference, likewise."""
+    return _rows(_softmax_backward, g, y) if _fits(g, axis) else reference.softmax_backward(g, y, axis=axis)
+
+
+def cross_entropy(x: Array, classes: Array) -> tuple[Array, Array]:
+    """As the reference, likewise."""
+    if not _fits(x, -1):
+        return reference.cross_entropy(x, classes)
+    y = np.empty(classes.size, np.float32)
+    p = _rows(_cross_entropy, x, settings=(plain(classes.astype(np.int64)).reshape(-1), y))
+    return y.reshape(classes.shape), p
+
+
+def cross_entropy_backward(g: Array, classes: Array, p: Array) -> tuple[Array, Array]:
+    """As the reference, likewise."""
+    if not _fits(p, -1):
+        return reference.cross_entropy_backward(g, classes, p)
+    return _rows(_cross_entropy_backward, p, settings=(plain(classes.astype(np.int64)).reshape(-1),
+                                                       plain(g).reshape(-1))), None  # fmt: skip
+
+
+def _fits(x: Array, axis: int) -> bool:
+    return bool(x.dtype == np.float32 and x.size and axis in (-1, x.ndim - 1))
+
+
+def _rows(kernel: Any, *arrays: Array, settings: tuple[Any, ...] = ()) -> Array:
+    """A new array of rows, filled by kernel(first, end, *arrays, y, *settings)."""
+    columns = arrays[0].shape[-1]
+    y = np.empty(arrays[0].shape, np.float32)
+    share(kernel, y.size // columns, -(-_BLOCK // columns), *[plain(a).reshape(-1, columns) for a in arrays],
+          y.reshape(-1, columns), *settings)  # fmt: skip
+    return y
+
+
+@contracted
+def _largest(x: Array, halves: Array) -> Any:
+    """max x, where a NaN may be left out: it makes the row's sum NaN in any case. halves: room for two half rows"""
+    a, count, side = x, len(x), 0
+    while count > 8:
+        half = (count + 1) // 2
+        b = halves[side]
+        for k in range(half):
+            u, v = a[k], a[count - half + k]
+            b[k] = u if u > v else v
+        a, count, side = b, half, 1 - side
+    largest = a[0]
+    for k in range(1, count):
+        largest = a[k] if a[k] > largest else largest
+    return largest
+
+
+@summed
+def _dot(x: Array, y: Array) -> float:
+    total = 0.0
+    for start in range(0, len(x), _PART):
+        a, b = x[start : start + _PART], y[start : start + _PART]
+        part = np.float32(0)
+        for k in range(len(a)):
+            part += a[k] * b[k]
+        total += part
+    return total
+
+
+@summed
+def _total(x: Array) -> float:
+    total = 0.0
+    for start in range(0, len(x), _PART):
+        a = x[start : start + _PART]
+        part = np.float32(0)
+        for k in range(len(a)):
+            part += a[k]
+        total += part
+    return total
+
+
+@contracted
+def _exponentials(x: Array, e: Array, halves: Array) -> tuple[Any, float]:
+    """e = e^(x - m); (m, Σ e)"""
+    largest = _largest(x, halves)
+    for k in range(len(e)):
+        e[k] = exp32(x[k] - largest)
+    return largest, _total(e)
+
+
+@contracted
+def _softmax(first: int, end: int, x: Array, y: Array) -> None:
+    halves = np.empty((2, (x.shape[1] + 1) // 2), np.float32)
+    for i in range(first, end):
+        row = y[i]
+        _, total = _exponentials(x[i], row, halves)
+        scale = np.float32(1 / total)
+        for k in range(len(row)):
+            row[k] *= scale
+
+
+@contracted
+def _log_softmax(first: int, end: int, x: Array, y: Array) -> None:
+    halves = np.empty((2, (x.shape[1] + 1) // 2), np.float32)
+    for i in range(first, end):
+        given, row = x[i], y[i]
+        largest, total = _exponentials(given, row, halves)
+        log = np.float32(np.log(total))
+        for k in range(len(row)):
+            row[k] = (given[k] - largest) - log
+
+
+@contracted
+def _softmax_backward(first: int, end: int, g: Array, y: Array, gx: Array) -> None:
+    for i in range(first, end):
+        cotangent, p, row = g[i], y[i], gx[i]
+        along = np.float32(_dot(cotangent, p))
+        for k in range(len(row)):
+            row[k] = p[k] * (cotangent[k] - along)
+
+
+@contracted
+def _cross_entropy(first: int, end: int, x: Array, p: Array, classes: Array, y: Array) -> None:
+    halves = np.empty((2, (x.shape[1] + 1) // 2), np.float32)
+    for i in range(first, end):
+        row, c = p[i], classes[i]
+        largest, total = _exponentials(x[i], row, halves)
+        y[i] = np.log(total) - (x[i, c] - largest) if 0 <= c < len(row) else np.nan
+        scale = np.float32(1 / total)
+        for k in range(len(row)):
+            row[k] *= scale
+
+
+@contracted
+def _cross_entropy_backward(first: int, end: int, p: Array, gx: Array, classes: Array, g: Array) -> None:
+    for i in range(first, end):
+        row, given, c = gx[i], p[i], classes[i]
+        for k in range(len(row)):
+            row[k] = g[i] * given[k]
+        if 0 <= c < len(row):
+            row[c] = g[i] * (given[c] - np.float32(1))
