@@ -15,5 +15,5 @@ from .optim import adam_, adam_all_, norm_all, rmsprop_, rmsprop_all_, scaled_al
 from .pool import max_pool, max_pool_gather, max_pool_input, sum_pool, sum_pool_input
 from .random import bernoulli, counters_used, normal, permutation, randint, uniform
 from .recurrent import gru, gru_backward, lstm, lstm_backward, rnn, rnn_backward
-from .reduce import argmax, argmin, log_softmax, logsumexp, max, min, softmax, sum
+from .reduce import argmax, argmin, log_softmax, logsumexp, max, min, softmax, softmax_backward, sum
 from .shape import broadcast_to, concatenate, flip, getitem, pad, reshape, split, transpose

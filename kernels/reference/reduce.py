@@ -53,22 +53,6 @@ def softmax_backward(g: Array, y: Array, *, axis: int) -> Array:
     return y * (g - np.sum(g * y, axis=axis, keepdims=True))
 
 
-def cross_entropy(x: Array, classes: Array) -> tuple[Array, Array]:
-    """(-log p_class, p), p = softmax x: x and p (.., C), classes and the first (..); NaN for a number of no class"""
-    log_p, there = log_softmax(x, axis=-1), _there(classes, x)
-    return np.where(there.any(axis=-1), -np.sum(np.where(there, log_p, 0), axis=-1), np.nan), np.exp(log_p)
-
-
-def cross_entropy_backward(g: Array, classes: Array, p: Array) -> tuple[Array, Array]:
-    """(g·(p - 1 at the class), None): g and classes (..), p (.., C)"""
-    return g[..., None] * (p - _there(classes, p)), None
-
-
-def _there(classes: Array, x: Array) -> Array:
-    """Whether a number of x (.., C) is that of the class, (..)."""
-    return classes[..., None] == np.arange(x.shape[-1], like=x)
-
-
 def _max(x: Array, axis: Any) -> Array:
     """max x with the axes kept, -∞ over nothing (for which CuPy has no `initial`)."""
     if x.size:
