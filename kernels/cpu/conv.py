@@ -62,6 +62,8 @@ from .tile import (
     panel_width,
 )
 
+Ints = tuple[int, ...]
+
 _ROWS_AT_ONCE = 16 * ROWS
 _DEPTH = 768
 _BLOCK = 1 << 22  # multiply-adds that are worth a thread: 90 µs
@@ -112,9 +114,12 @@ def conv_weight(
     shape = (*size, x.shape[3] // groups, g.shape[3])
     if (*size, *stride, groups) == (1, 1, 1, 1, 1) and not any(map(any, padding)):  # a product as it stands
         return (x.reshape(-1, x.shape[3]).T @ g.reshape(-1, g.shape[3])).reshape(shape)
-    geometry, jobs, tasks, parts, work = _weight_plan(x.shape, g.shape, shape, stride, padding, dilation, groups)
+    by_channel, geometry, jobs, tasks, parts, work = _weight_plan(x.shape, g.shape, shape, stride, padding, dilation,
+                                                                  groups)  # fmt: skip
     sums = np.zeros((parts, math.prod(shape)), np.float32)
-    share(_weight, len(tasks), _worth(len(tasks), work), x, g, sums, geometry, jobs, tasks, TILE)
+    kernel = _weight_channels if by_channel else _weight
+    share(kernel, len(tasks), _worth(len(tasks), work), x.reshape(-1), g.reshape(-1), sums.reshape(-1), geometry, jobs,
+          tasks, TILE)  # fmt: skip
     return (sums[0] if parts == 1 else sums.sum(axis=0)).reshape(shape)
 
 
@@ -135,22 +140,24 @@ def _gather_plan(source: Any, w: Any, y: Any, stride: Pair, padding: Padding, di
     order = (down_order[:, None] * w[1] + across_order).ravel()
     (rows, row_classes), (columns, column_classes) = _classes(down), _classes(across)
     tasks, work = [], 0
-    rows_at_once = _ROWS_AT_ONCE * max(1, min(16, _DEPTH // (order.size * source[3] // groups)))
-    for d, (_, height, _, taps_down) in enumerate(row_classes):
-        for a, (_, width, _, taps_across) in enumerate(column_classes):
-            first = np.arange(0, y[0] * height * width, rows_at_once)
-            count = np.minimum(y[0] * height * width - first, rows_at_once)
-            after = first * 1000 // (y[0] * height * width)  # thousandths of the images before it
-            work += y[0] * height * width * taps_down * taps_across
-            tasks.append(np.stack([np.full_like(first, d), np.full_like(first, a), first, count, after], axis=1))
     inner, width = source[3] // groups, y[3] // groups
     kind = _DOT if width <= len(DOT_ROWS) else _OUTER
     if inner == width == 1 and groups >= LANES:
         kind = _CHANNELS
+    rows_at_once = _ROWS_AT_ONCE
+    if kind != _CHANNELS:
+        rows_at_once *= max(1, min(16, _DEPTH // (order.size * inner)))
+    for d, (_, tall, _, taps_down) in enumerate(row_classes):
+        for a, (_, wide, _, taps_across) in enumerate(column_classes):
+            first = np.arange(0, y[0] * tall * wide, rows_at_once)
+            count = np.minimum(y[0] * tall * wide - first, rows_at_once)
+            after = first * 1000 // (y[0] * tall * wide)  # thousandths of the images before it
+            work += y[0] * tall * wide * taps_down * taps_across
+            tasks.append(np.stack([np.full_like(first, d), np.full_like(first, a), first, count, after], axis=1))
     panels = width // COLUMNS * COLUMNS
     padded = width if kind != _OUTER else panels + panel_width(width - panels)
-    geometry = np.array([kind, groups, inner, width, *source[1:], *y[1:], *w[:2], step_down, step_across, transposed,
-                         padded])  # fmt: skip
+    geometry = _integers(kind, groups, inner, width, *source[1:], *y[1:], *w[:2], step_down, step_across, transposed,
+                         padded)  # fmt: skip
     dealt = np.concatenate(tasks)  # in the order of the images, so that neighbours meet in the caches
     dealt = dealt[np.argsort(dealt[:, 4], kind="stable")]
     packing = order.size * (1 if kind == _CHANNELS else groups * (width if kind == _DOT else -(-width // COLUMNS)))
@@ -173,8 +180,14 @@ def _squares(x: Any, y: Any, w: Any, stride: Pair, padding: Padding, dilation: P
 def _apply(source: Array, w: Array, start: Array, y: Array, plan: Any) -> None:
     geometry, order, packing, size, tasks, tables, work = plan
     packed = np.empty(size, np.float32)
-    share(_pack, packing, _worth(packing, 64 * size), w, packed, geometry, order, TILE)
-    share(_gather, len(tasks), _worth(len(tasks), work), source, packed, start, y, geometry, *tables, tasks, TILE)
+    share(_pack, packing, _worth(packing, 64 * size), w.reshape(-1), packed, geometry, order, TILE)
+    share(_gather, len(tasks), _worth(len(tasks), work), source, packed, start, y.reshape(-1), geometry, *tables,
+          tasks, TILE)  # fmt: skip
+
+
+def _integers(*values: Any) -> Ints:
+    """What the compiled code takes apart by position: of an array, it would check each of them."""
+    return tuple(map(int, values))
 
 
 def _worth(tasks: int, work: int) -> int:
@@ -252,9 +265,9 @@ def _weight_plan(x: Any, g: Any, w: Any, stride: Pair, padding: Padding, dilatio
     tasks = [(n0, n1, p, t0, t1) for p, (n0, n1) in enumerate(pairwise(edges))
              for t0, t1 in pairwise(cuts)]  # fmt: skip
     depth = (512 if inner >= ROWS else 2048) // (g[2] * some)
-    geometry = np.array([by_channel, groups, inner, width, *x[1:], *g[1:], *w[:2], *stride, top, left, *dilation, some,
-                         max(1, depth)])  # fmt: skip
-    return geometry, np.array(jobs, np.int64).reshape(-1, 8), np.array(tasks), parts, work
+    geometry = _integers(groups, inner, width, *x[1:], *g[1:], *w[:2], *stride, top, left, *dilation, some,
+                         max(1, depth))  # fmt: skip
+    return by_channel, geometry, np.array(jobs, np.int64).reshape(-1, 8), np.array(tasks), parts, work
 
 
 def _pairing(size: int, out: int, kernel: int, stride: int, before: int, dilation: int) -> list[tuple[int, int]]:
@@ -266,202 +279,189 @@ def _pairing(size: int, out: int, kernel: int, stride: int, before: int, dilatio
 
 
 @compiled
-def _pack(first: int, end: int, w: Array, packed: Array, geometry: Array, order: Array, tile: int) -> None:
-    for task in range(first, end):
-        _pack_tap(w.reshape(-1), packed, geometry, order, task, tile)
-
-
-@compiled
-def _pack_tap(w: Array, packed: Array, geometry: Array, order: Array, task: int, tile: int) -> None:
+def _pack(first: int, end: int, w: Array, packed: Array, geometry: Ints, order: Array, tile: int) -> None:
     """One tap of one panel: (groups, panels, KH·KW, K, width), or for the dots (groups, columns, KH·KW, K)."""
     kind, groups, inner, columns = geometry[:4]
     transposed, padded = geometry[14], geometry[15]
     taps = order.size
-    tap, panel = task % taps, task // taps
-    source = order[tap] * (w.size // taps)
-    if kind == _CHANNELS:
-        for c in range(groups):
-            packed[tap * groups + c] = w[source + c]
-        return
-    if kind == _DOT:
-        q, n = panel // columns, panel % columns
-        for k in range(inner):
-            packed[(panel * taps + tap) * inner + k] = (
-                w[source + (n * groups + q) * inner + k] if transposed else w[source + (k * groups + q) * columns + n])
-        return
-    panels = (columns + COLUMNS - 1) // COLUMNS
-    q, t = panel // panels, panel % panels * COLUMNS
-    count = min(COLUMNS, columns - t)
-    width = panel_width(count)
-    target = (q * padded + t) * taps * inner + tap * inner * width
-    if transposed:
-        done = 0
-        for n in range(count, width):
+    for task in range(first, end):
+        tap, panel = task % taps, task // taps
+        source = order[tap] * (w.size // taps)
+        if kind == _CHANNELS:
+            for c in range(groups):
+                packed[tap * groups + c] = w[source + c]
+            continue
+        if kind == _DOT:
+            q, n = panel // columns, panel % columns
             for k in range(inner):
-                packed[target + k * width + n] = 0
-        at = source + (t * groups + q) * inner
-        if count == COLUMNS:
-            done = inner - inner % LANES
-            table = np.empty(COLUMNS, np.int64)
-            for n in range(COLUMNS):
-                table[n] = n * groups * inner
-            call(tile, (TURN, w.ctypes.data + 4 * at, table.ctypes.data, packed.ctypes.data + 4 * target, 0,
-                        inner // LANES, 0, 0, COLUMNS // LANES, 0, width, 0))
+                place = (n * groups + q) * inner + k if transposed else (k * groups + q) * columns + n
+                packed[(panel * taps + tap) * inner + k] = w[source + place]
+            continue
+        panels = (columns + COLUMNS - 1) // COLUMNS
+        q, t = panel // panels, panel % panels * COLUMNS
+        count = min(COLUMNS, columns - t)
+        width = panel_width(count)
+        target = (q * padded + t) * taps * inner + tap * inner * width
+        if transposed:
+            done = 0
+            for n in range(count, width):
+                for k in range(inner):
+                    packed[target + k * width + n] = 0
+            at = source + (t * groups + q) * inner
+            if count == COLUMNS:
+                done = inner - inner % LANES
+                table = np.empty(COLUMNS, np.int64)
+                for n in range(COLUMNS):
+                    table[n] = n * groups * inner
+                call(tile, (TURN, w.ctypes.data + 4 * at, table.ctypes.data, packed.ctypes.data + 4 * target, 0,
+                            inner // LANES, 0, 0, COLUMNS // LANES, 0, width, 0))
+                keep((table,))
+            for n in range(count):
+                for k in range(done, inner):
+                    packed[target + k * width + n] = w[at + n * groups * inner + k]
+        else:
+            table = np.empty(inner, np.int64)
+            for k in range(inner):
+                table[k] = k * groups * columns
+            call(tile, (COPY if width == COLUMNS else COPY_HALF, w.ctypes.data + 4 * (source + q * columns + t),
+                        table.ctypes.data, packed.ctypes.data + 4 * target, 0, inner, 0, 0, 0, count, width, 0))
             keep((table,))
-        for n in range(count):
-            for k in range(done, inner):
-                packed[target + k * width + n] = w[at + n * groups * inner + k]
-    else:
-        table = np.empty(inner, np.int64)
-        for k in range(inner):
-            table[k] = k * groups * columns
-        call(tile, (COPY if width == COLUMNS else COPY_HALF, w.ctypes.data + 4 * (source + q * columns + t),
-                    table.ctypes.data, packed.ctypes.data + 4 * target, 0, inner, 0, 0, 0, count, width, 0))
-        keep((table,))
 
 
 @compiled
-def _gather_block(source: Array, packed: Array, bias: Array, y: Array, geometry: Array, rows: Array,
-                  row_classes: Array, columns: Array, column_classes: Array, task: Array,
-                  tile: int) -> None:  # fmt: skip
-    """Some pixels of one class."""
+def _gather(first: int, end: int, source: Array, packed: Array, bias: Array, y: Array, geometry: Ints, rows: Array,
+            row_classes: Array, columns: Array, column_classes: Array, tasks: Array, tile: int) -> None:  # fmt: skip
+    """A task is some pixels of one class."""
     kind, groups, inner, width, height_in, width_in, channels_in, height_out, width_out, channels_out = geometry[:10]
     kernel_across, step_down, step_across = geometry[11], geometry[12], geometry[13]
-    first_row, tall, tap_down, taps_down = row_classes[task[0]]
-    first_column, wide, tap_across, taps_across = column_classes[task[1]]
-    count = task[3]
-    a_rows, c_rows = np.empty(count + SPARE, np.int64), np.empty(count + SPARE, np.int64)
-    n, place = task[2] // (tall * wide), task[2] % (tall * wide)
-    i, j, m = place // wide, place % wide, 0
-    while m < count:  # row by row
-        some = min(wide - j, count - m)
-        a_row = (n * height_in + rows[first_row + i, 1]) * width_in * channels_in
-        c_row = (n * height_out + rows[first_row + i, 0]) * width_out * channels_out
-        for r in range(some):
-            a_rows[m + r] = a_row + columns[first_column + j + r, 1] * channels_in
-            c_rows[m + r] = c_row + columns[first_column + j + r, 0] * channels_out
-        i, j, m = i + 1, 0, m + some
-        if i == tall:
-            n, i = n + 1, 0
-    if taps_down * taps_across == 0:
-        for m in range(count):
-            for c in range(channels_out):
-                y[c_rows[m] + c] = bias[c]
-        return
-    spare = np.empty(channels_out + CHANNELS, np.float32)
-    for m in range(count, count + SPARE):
-        a_rows[m], c_rows[m] = a_rows[0], (spare.ctypes.data - y.ctypes.data) // 4
-    positions = geometry[10] * kernel_across * inner
-    k2, k = taps_across, inner
-    if step_across == 1 and inner == channels_in:  # neighbouring taps read one stretch of memory
-        k2, k = 1, taps_across * inner
-    steps = np.empty((taps_down * k2, 2), np.int64)
-    unit = groups if kind == _CHANNELS else 1
-    for i in range(taps_down):
-        for j in range(k2):
-            steps[i * k2 + j, 0] = (i * step_down * width_in + j * step_across) * channels_in
-            steps[i * k2 + j, 1] = ((tap_down + i) * kernel_across + tap_across + j) * inner * unit
-    if kind == _CHANNELS:
-        for m in range(0, count, 4 * CHANNEL_ROWS):  # few enough that memory is walked in order
-            tiles = min(4, (count - m + CHANNEL_ROWS - 1) // CHANNEL_ROWS)
-            t = 0
-            while t < groups:
-                lanes = CHANNELS if groups - t >= CHANNELS else min(LANES, groups - t)
-                call(tile, (CHANNELS_FULL if lanes == CHANNELS else CHANNELS_PART, source.ctypes.data + 4 * t,
-                            a_rows.ctypes.data + 8 * m, y.ctypes.data + 4 * t, c_rows.ctypes.data + 8 * m, tiles,
-                            packed.ctypes.data + 4 * t, steps.ctypes.data, len(steps), lanes, 0,
-                            bias.ctypes.data + 4 * t))
-                t += lanes
-        keep((a_rows, c_rows, steps, spare))
-        return
-    for q in range(groups):
-        a = source.ctypes.data + 4 * q * inner
-        if kind == _DOT:
-            tiles = (count + DOT_ROWS[width - 1] - 1) // DOT_ROWS[width - 1]
-            call(tile, (DOT_ONE + width - 1, a, a_rows.ctypes.data, y.ctypes.data + 4 * q * width, c_rows.ctypes.data,
-                        tiles, packed.ctypes.data + 4 * q * width * positions, steps.ctypes.data, len(steps), k,
-                        positions, bias.ctypes.data + 4 * q * width))
-            continue
-        b = packed.ctypes.data + 4 * q * positions * geometry[15]
-        at_once = len(steps) if len(steps) * k <= 3 * _DEPTH // 2 else max(1, _DEPTH // k)
-        parts = (k + _DEPTH - 1) // _DEPTH
-        stretch = (k + parts - 1) // parts
-        for step in range(0, len(steps), at_once):
-            now = min(at_once, len(steps) - step)
-            for start in range(0, k, stretch):
-                multiply(a, a_rows, b, positions, steps[step:], now, start, y, q * width, c_rows, count, width,
-                          min(stretch, k - start), 0 if step + start else bias.ctypes.data + 4 * q * width, tile)
-    keep((a_rows, c_rows, steps, spare))
-
-
-@compiled
-def _gather(first: int, end: int, source: Array, packed: Array, bias: Array, y: Array, geometry: Array, rows: Array,
-            row_classes: Array, columns: Array, column_classes: Array, tasks: Array, tile: int) -> None:  # fmt: skip
     for task in range(first, end):
-        _gather_block(source, packed, bias, y.reshape(-1), geometry, rows, row_classes, columns, column_classes,
-                      tasks[task], tile)  # fmt: skip
+        pixel, count = tasks[task, 2], tasks[task, 3]
+        down, across = row_classes[tasks[task, 0]], column_classes[tasks[task, 1]]
+        first_row, tall, tap_down, taps_down = down[0], down[1], down[2], down[3]
+        first_column, wide, tap_across, taps_across = across[0], across[1], across[2], across[3]
+        a_rows, c_rows = np.empty(count + SPARE, np.int64), np.empty(count + SPARE, np.int64)
+        n, place = pixel // (tall * wide), pixel % (tall * wide)
+        i, j, m = place // wide, place % wide, 0
+        while m < count:  # row by row
+            some = min(wide - j, count - m)
+            a_row = (n * height_in + rows[first_row + i, 1]) * width_in * channels_in
+            c_row = (n * height_out + rows[first_row + i, 0]) * width_out * channels_out
+            for r in range(some):
+                a_rows[m + r] = a_row + columns[first_column + j + r, 1] * channels_in
+                c_rows[m + r] = c_row + columns[first_column + j + r, 0] * channels_out
+            i, j, m = i + 1, 0, m + some
+            if i == tall:
+                n, i = n + 1, 0
+        if taps_down * taps_across == 0:
+            for m in range(count):
+                for c in range(channels_out):
+                    y[c_rows[m] + c] = bias[c]
+            continue
+        spare = np.empty(channels_out + CHANNELS, np.float32)
+        for m in range(count, count + SPARE):
+            a_rows[m], c_rows[m] = a_rows[0], (spare.ctypes.data - y.ctypes.data) // 4
+        positions = geometry[10] * kernel_across * inner
+        k2, k = taps_across, inner
+        if step_across == 1 and inner == channels_in:  # neighbouring taps read one stretch of memory
+            k2, k = 1, taps_across * inner
+        steps = np.empty((taps_down * k2, 2), np.int64)
+        unit = groups if kind == _CHANNELS else 1
+        for i in range(taps_down):
+            for j in range(k2):
+                steps[i * k2 + j, 0] = (i * step_down * width_in + j * step_across) * channels_in
+                steps[i * k2 + j, 1] = ((tap_down + i) * kernel_across + tap_across + j) * inner * unit
+        if kind == _CHANNELS:
+            for m in range(0, count, 4 * CHANNEL_ROWS):  # few enough that memory is walked in order
+                tiles = min(4, (count - m + CHANNEL_ROWS - 1) // CHANNEL_ROWS)
+                t = 0
+                while t < groups:
+                    lanes = CHANNELS if groups - t >= CHANNELS else min(LANES, groups - t)
+                    call(tile, (CHANNELS_FULL if lanes == CHANNELS else CHANNELS_PART, source.ctypes.data + 4 * t,
+                                a_rows.ctypes.data + 8 * m, y.ctypes.data + 4 * t, c_rows.ctypes.data + 8 * m, tiles,
+                                packed.ctypes.data + 4 * t, steps.ctypes.data, len(steps), lanes, 0,
+                                bias.ctypes.data + 4 * t))
+                    t += lanes
+            keep((a_rows, c_rows, steps, spare))
+            continue
+        for q in range(groups):
+            a = source.ctypes.data + 4 * q * inner
+            if kind == _DOT:
+                tiles = (count + DOT_ROWS[width - 1] - 1) // DOT_ROWS[width - 1]
+                call(tile, (DOT_ONE + width - 1, a, a_rows.ctypes.data, y.ctypes.data + 4 * q * width,
+                            c_rows.ctypes.data, tiles, packed.ctypes.data + 4 * q * width * positions,
+                            steps.ctypes.data, len(steps), k, positions, bias.ctypes.data + 4 * q * width))
+                continue
+            b = packed.ctypes.data + 4 * q * positions * geometry[15]
+            at_once = len(steps) if len(steps) * k <= 3 * _DEPTH // 2 else max(1, _DEPTH // k)
+            parts = (k + _DEPTH - 1) // _DEPTH
+            stretch = (k + parts - 1) // parts
+            for step in range(0, len(steps), at_once):
+                now = min(at_once, len(steps) - step)
+                for start in range(0, k, stretch):
+                    multiply(a, a_rows, b, positions, steps[step:], now, start, y, q * width, c_rows, count, width,
+                              min(stretch, k - start), 0 if step + start else bias.ctypes.data + 4 * q * width, tile)
+        keep((a_rows, c_rows, steps, spare))
 
 
 @compiled
-def _weight_task(x: Array, g: Array, sums: Array, geometry: Array, jobs: Array, task: Array, tile: int) -> None:
-    """Images n0 to n1 and columns t0 to t1 of each group, into one part of the sums."""
-    by_channel, groups, inner, columns, height, width, channels_in, rows_out, columns_out, channels_out = geometry[:10]
-    kernel_down, kernel_across, stride_down, stride_across, top, left, dilation_down, dilation_across = geometry[10:18]
-    some, depth = geometry[18:]
-    n0, n1, part, t0, t1 = task
-    part *= kernel_down * kernel_across * inner * channels_out
-    if by_channel:
-        for n in range(n0, n1):
-            _weight_channels(x, g, sums, geometry, jobs, n, part, tile)
-        return
-    padded = t0 + (t1 - t0) // COLUMNS * COLUMNS
-    padded += panel_width(t1 - padded) - t0
-    pixels = rows_out * columns_out
-    pitch = (width + stride_across - 1) // stride_across  # pixels of one residue in a row
-    turned = np.empty(height * channels_in * stride_across * pitch * some + LANES, np.float32)
-    table = np.empty(stride_across * pitch * some + LANES, np.int64)
-    packed = np.empty(groups * padded * pixels * some, np.float32)
-    a_rows, c_rows = np.empty(_ROWS_AT_ONCE + SPARE, np.int64), np.empty(_ROWS_AT_ONCE + SPARE, np.int64)
-    spare, steps = np.empty(columns, np.float32), np.empty((depth, 2), np.int64)
-    for n in range(n0, n1, some):
-        images = min(some, n1 - n)
-        _turn(x, turned, table, n, images, height, width, channels_in, stride_across, pitch, tile)
-        for q in range(groups):
-            _pack_pixels(g, packed[q * padded * pixels * images :], n, images, pixels, channels_out,
-                         q * columns + t0, t1 - t0, tile)
-        line = stride_across * pitch * images  # from one channel, of one row, to the next
-        for r0 in range(0, rows_out, depth):
-            for job in range(len(jobs)):
-                i0, i1, j0, j1, a0, a1, b0, b1 = jobs[job]
-                i0, i1 = max(i0, r0), min(i1, r0 + depth)
-                if i0 >= i1:
-                    continue
-                for i in range(i1 - i0):
-                    steps[i, 0] = i * stride_down * channels_in * line
-                    steps[i, 1] = ((i0 + i) * columns_out + j0) * images
-                for q in range(groups):
-                    m, left_over = 0, (a1 - a0) * (b1 - b0) * inner
-                    for a in range(a0, a1):
-                        row = i0 * stride_down + a * dilation_down - top
-                        for b in range(b0, b1):
-                            column = j0 * stride_across + b * dilation_across - left
-                            start = (row * channels_in + q * inner) * line
-                            start += (column % stride_across * pitch + column // stride_across) * images
-                            target = part + (a * kernel_across + b) * inner * channels_out + q * columns + t0
-                            for c in range(inner):
-                                a_rows[m] = start + c * line
-                                c_rows[m] = target + c * channels_out
-                                m, left_over = m + 1, left_over - 1
-                                if m == _ROWS_AT_ONCE or left_over == 0:
-                                    for r in range(m, m + SPARE):
-                                        a_rows[r] = a_rows[0]
-                                        c_rows[r] = (spare.ctypes.data - sums.ctypes.data) // 4
-                                    multiply(turned.ctypes.data, a_rows,
-                                              packed.ctypes.data + 4 * q * padded * pixels * images, pixels * images,
-                                              steps, i1 - i0, 0, sums, 0, c_rows, m, t1 - t0, (j1 - j0) * images, 0,
-                                              tile)
-                                    m = 0
-    keep((turned, packed, spare))
+def _weight(first: int, end: int, x: Array, g: Array, sums: Array, geometry: Ints, jobs: Array, tasks: Array,
+            tile: int) -> None:  # fmt: skip
+    """A task is images n0 to n1 and columns t0 to t1 of each group, into one part of the sums."""
+    groups, inner, columns, height, width, channels_in, rows_out, columns_out, channels_out = geometry[:9]
+    kernel_down, kernel_across, stride_down, stride_across, top, left, dilation_down, dilation_across = geometry[9:17]
+    some, depth = geometry[17:]
+    zero = np.int64(0)  # a 0 as it stands would have `multiply` compiled for it
+    for task in range(first, end):
+        n0, n1, part, t0, t1 = tasks[task, 0], tasks[task, 1], tasks[task, 2], tasks[task, 3], tasks[task, 4]
+        part *= kernel_down * kernel_across * inner * channels_out
+        padded = t0 + (t1 - t0) // COLUMNS * COLUMNS
+        padded += panel_width(t1 - padded) - t0
+        pixels = rows_out * columns_out
+        pitch = (width + stride_across - 1) // stride_across  # pixels of one residue in a row
+        turned = np.empty(height * channels_in * stride_across * pitch * some + LANES, np.float32)
+        table = np.empty(stride_across * pitch * some + LANES, np.int64)
+        packed = np.empty(groups * padded * pixels * some, np.float32)
+        a_rows, c_rows = np.empty(_ROWS_AT_ONCE + SPARE, np.int64), np.empty(_ROWS_AT_ONCE + SPARE, np.int64)
+        spare, steps = np.empty(columns, np.float32), np.empty((depth, 2), np.int64)
+        for n in range(n0, n1, some):
+            images = min(some, n1 - n)
+            _turn(x, turned, table, n, images, height, width, channels_in, stride_across, pitch, tile)
+            for q in range(groups):
+                _pack_pixels(g, packed[q * padded * pixels * images :], n, images, pixels, channels_out,
+                             q * columns + t0, t1 - t0, tile)
+            line = stride_across * pitch * images  # from one channel, of one row, to the next
+            for r0 in range(0, rows_out, depth):
+                for job in range(len(jobs)):
+                    i0, i1, j0, j1 = max(jobs[job, 0], r0), min(jobs[job, 1], r0 + depth), jobs[job, 2], jobs[job, 3]
+                    a0, a1, b0, b1 = jobs[job, 4], jobs[job, 5], jobs[job, 6], jobs[job, 7]
+                    if i0 >= i1:
+                        continue
+                    for i in range(i1 - i0):
+                        steps[i, 0] = i * stride_down * channels_in * line
+                        steps[i, 1] = ((i0 + i) * columns_out + j0) * images
+                    for q in range(groups):
+                        m, left_over = 0, (a1 - a0) * (b1 - b0) * inner
+                        for a in range(a0, a1):
+                            row = i0 * stride_down + a * dilation_down - top
+                            for b in range(b0, b1):
+                                column = j0 * stride_across + b * dilation_across - left
+                                start = (row * channels_in + q * inner) * line
+                                start += (column % stride_across * pitch + column // stride_across) * images
+                                target = part + (a * kernel_across + b) * inner * channels_out + q * columns + t0
+                                for c in range(inner):
+                                    a_rows[m] = start + c * line
+                                    c_rows[m] = target + c * channels_out
+                                    m, left_over = m + 1, left_over - 1
+                                    if m == _ROWS_AT_ONCE or left_over == 0:
+                                        for r in range(m, m + SPARE):
+                                            a_rows[r] = a_rows[0]
+                                            c_rows[r] = (spare.ctypes.data - sums.ctypes.data) // 4
+                                        panels = packed.ctypes.data + 4 * q * padded * pixels * images
+                                        multiply(np.int64(turned.ctypes.data), a_rows, panels, pixels * images, steps,
+                                                 i1 - i0, zero, sums, zero, c_rows, m, t1 - t0, (j1 - j0) * images,
+                                                 zero, tile)
+                                        m = 0
+        keep((turned, packed, spare))
 
 
 @compiled
@@ -503,45 +503,42 @@ def _pack_pixels(g: Array, packed: Array, n: int, images: int, pixels: int, chan
 
 
 @compiled
-def _weight_channels(x: Array, g: Array, sums: Array, geometry: Array, jobs: Array, n: int, part: int,
-                     tile: int) -> None:  # fmt: skip
-    """Depthwise: the taps are the rows, one image adds its share."""
-    _, _, _, _, height, width, channels_in, rows_out, columns_out, _, _, kernel_across = geometry[:12]
-    stride_down, stride_across, top, left, dilation_down, dilation_across = geometry[12:18]
+def _weight_channels(first: int, end: int, x: Array, g: Array, sums: Array, geometry: Ints, jobs: Array,
+                     tasks: Array, tile: int) -> None:  # fmt: skip
+    """Depthwise: the taps are the rows, one image after the other adds its share."""
+    height, width, channels_in, rows_out, columns_out = geometry[3:8]
+    kernel_down, kernel_across, stride_down, stride_across, top, left, dilation_down, dilation_across = geometry[9:17]
+    sums_apart = kernel_down * kernel_across * channels_in
     a_rows, c_rows = np.empty(CHANNEL_ROWS, np.int64), np.empty(CHANNEL_ROWS, np.int64)
     spare = np.empty(channels_in + CHANNELS, np.float32)
-    for job in range(len(jobs)):
-        i0, i1, j0, j1, a0, a1, b0, b1 = jobs[job]
-        steps = np.empty(((i1 - i0) * (j1 - j0), 2), np.int64)
-        for i in range(i1 - i0):
-            for j in range(j1 - j0):
-                steps[i * (j1 - j0) + j, 0] = (i * stride_down * width + j * stride_across) * channels_in
-                steps[i * (j1 - j0) + j, 1] = (((n * rows_out + i0 + i) * columns_out) + j0 + j) * channels_in
-        m, left_over = 0, (a1 - a0) * (b1 - b0)
-        for a in range(a0, a1):
-            row = i0 * stride_down + a * dilation_down - top
-            for b in range(b0, b1):
-                column = j0 * stride_across + b * dilation_across - left
-                a_rows[m] = ((n * height + row) * width + column) * channels_in
-                c_rows[m] = part + (a * kernel_across + b) * channels_in
-                m, left_over = m + 1, left_over - 1
-                if m < CHANNEL_ROWS and left_over:
-                    continue
-                for r in range(m, CHANNEL_ROWS):
-                    a_rows[r], c_rows[r] = a_rows[0], (spare.ctypes.data - sums.ctypes.data) // 4
-                t = 0
-                while t < channels_in:
-                    lanes = CHANNELS if channels_in - t >= CHANNELS else min(LANES, channels_in - t)
-                    call(tile, (CHANNELS_FULL if lanes == CHANNELS else CHANNELS_PART, x.ctypes.data + 4 * t,
-                                a_rows.ctypes.data, sums.ctypes.data + 4 * t, c_rows.ctypes.data, 1,
-                                g.ctypes.data + 4 * t, steps.ctypes.data, len(steps), lanes, 1, 0))
-                    t += lanes
-                m = 0
-        keep((a_rows, c_rows, steps, spare))
-
-
-@compiled
-def _weight(first: int, end: int, x: Array, g: Array, sums: Array, geometry: Array, jobs: Array, tasks: Array,
-            tile: int) -> None:  # fmt: skip
     for task in range(first, end):
-        _weight_task(x.reshape(-1), g.reshape(-1), sums.reshape(-1), geometry, jobs, tasks[task], tile)
+        for n in range(tasks[task, 0], tasks[task, 1]):
+            for job in range(len(jobs)):
+                i0, i1, j0, j1 = jobs[job, 0], jobs[job, 1], jobs[job, 2], jobs[job, 3]
+                a0, a1, b0, b1 = jobs[job, 4], jobs[job, 5], jobs[job, 6], jobs[job, 7]
+                steps = np.empty(((i1 - i0) * (j1 - j0), 2), np.int64)
+                for i in range(i1 - i0):
+                    for j in range(j1 - j0):
+                        steps[i * (j1 - j0) + j, 0] = (i * stride_down * width + j * stride_across) * channels_in
+                        steps[i * (j1 - j0) + j, 1] = (((n * rows_out + i0 + i) * columns_out) + j0 + j) * channels_in
+                m, left_over = 0, (a1 - a0) * (b1 - b0)
+                for a in range(a0, a1):
+                    row = i0 * stride_down + a * dilation_down - top
+                    for b in range(b0, b1):
+                        column = j0 * stride_across + b * dilation_across - left
+                        a_rows[m] = ((n * height + row) * width + column) * channels_in
+                        c_rows[m] = tasks[task, 2] * sums_apart + (a * kernel_across + b) * channels_in
+                        m, left_over = m + 1, left_over - 1
+                        if m < CHANNEL_ROWS and left_over:
+                            continue
+                        for r in range(m, CHANNEL_ROWS):
+                            a_rows[r], c_rows[r] = a_rows[0], (spare.ctypes.data - sums.ctypes.data) // 4
+                        t = 0
+                        while t < channels_in:
+                            lanes = CHANNELS if channels_in - t >= CHANNELS else min(LANES, channels_in - t)
+                            call(tile, (CHANNELS_FULL if lanes == CHANNELS else CHANNELS_PART, x.ctypes.data + 4 * t,
+                                        a_rows.ctypes.data, sums.ctypes.data + 4 * t, c_rows.ctypes.data, 1,
+                                        g.ctypes.data + 4 * t, steps.ctypes.data, len(steps), lanes, 1, 0))
+                            t += lanes
+                        m = 0
+                keep((a_rows, c_rows, steps, spare))

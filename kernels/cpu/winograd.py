@@ -45,15 +45,15 @@ def conv(x: Array, w: Array, b: Array, y: Array, before: Pair, block: int) -> bo
     at_once = max(1, min(16, 6250 // (channels + outputs) // ROWS)) * ROWS
     tasks = -(-squares // at_once)
     finite = np.zeros(tasks, np.bool_)
-    geometry = np.array([*x.shape[1:], *y.shape[1:], *before, squares, at_once])
+    geometry = tuple(map(int, (*x.shape[1:], *y.shape[1:], *before, squares, at_once)))
     share(_squares, tasks, max(1, block // (16 * at_once * channels * outputs)), x.reshape(-1), u, b, y.reshape(-1),
           geometry, finite, TILE)  # fmt: skip
     return bool(finite.all())
 
 
 @compiled
-def _squares(first: int, end: int, x: Array, u: Array, b: Array, y: Array, geometry: Array, finite: Array,
-             tile: int) -> None:  # fmt: skip
+def _squares(first: int, end: int, x: Array, u: Array, b: Array, y: Array, geometry: tuple[int, ...],
+             finite: Array, tile: int) -> None:  # fmt: skip
     height, width, channels, height_out, width_out, outputs, top, left, squares, at_once = geometry
     down, across = (height_out + 1) // 2, (width_out + 1) // 2
     v, m = np.empty(16 * at_once * channels, np.float32), np.empty(16 * at_once * outputs, np.float32)
@@ -62,6 +62,7 @@ def _squares(first: int, end: int, x: Array, u: Array, b: Array, y: Array, geome
     outside, nowhere = (zeros.ctypes.data - x.ctypes.data) // 4, (spare.ctypes.data - y.ctypes.data) // 4
     x_rows, y_rows = np.empty(16 * at_once, np.int64), np.empty(4 * at_once, np.int64)
     v_rows, m_rows, steps = np.empty(at_once, np.int64), np.empty(at_once, np.int64), np.zeros((1, 2), np.int64)
+    zero, one = np.int64(0), np.int64(1)  # numbers as they stand would have `multiply` compiled for them
     for r in range(at_once):
         v_rows[r], m_rows[r] = r * channels, r * outputs
     for task in range(first, end):
@@ -85,8 +86,8 @@ def _squares(first: int, end: int, x: Array, u: Array, b: Array, y: Array, geome
                     at_once * channels, 0))
         for p in range(16):
             multiply(v.ctypes.data + 4 * p * at_once * channels, v_rows, u.ctypes.data + 4 * p * channels * outputs,
-                     channels, steps, 1, 0, m, p * at_once * outputs, m_rows, now, outputs, channels,
-                     zeros.ctypes.data, tile)  # fmt: skip
+                     channels, steps, one, zero, m, p * at_once * outputs, m_rows, now, outputs, channels,
+                     np.int64(zeros.ctypes.data), tile)  # fmt: skip
         call(tile, (UNTRANSFORM, m.ctypes.data, 0, y.ctypes.data, y_rows.ctypes.data, now, b.ctypes.data, 0, 0,
                     outputs // LANES, at_once * outputs, 0))
         for c in range(outputs):

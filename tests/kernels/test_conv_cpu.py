@@ -77,6 +77,8 @@ def compile_all() -> None:
     x, w = np.ones((1, 3, 3, 1), np.float32), np.ones((2, 2, 1, 1), np.float32)
     y = cpu.conv(x, w, **SAME)
     cpu.conv_weight(x, y, size=(2, 2), **SAME)
+    many = np.ones((1, 3, 3, 16), np.float32)
+    cpu.conv_weight(many, many, size=(3, 3), **SAME | {"groups": 16})
 
 
 def check(x_shape: tuple[int, ...], w_shape: tuple[int, ...], settings: dict[str, Any], seed: int = 0) -> None:
