@@ -16,6 +16,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -34,10 +35,11 @@ def _compiler(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
     def compiled(function: Callable[..., Any]) -> Any:
         function.__qualname__ += "_" + _sources
+        jit = partial(numba.njit, no_cfunc_wrapper=True, **options)  # C code never calls these
         try:
-            return numba.njit(cache=True, **options)(function)
+            return jit(cache=True)(function)
         except RuntimeError:  # neither the package's folder nor the user's cache can be written
-            return numba.njit(**options)(function)
+            return jit()(function)
 
     return compiled
 
