@@ -93,6 +93,27 @@ def test_adam_has_the_reference_bits_and_writes_nowhere_else(
         assert buffer.tobytes() == placed(after, layout)[0].tobytes(), name
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("block", [7, 2**60], ids=["parallel", "serial"])
+@given(shape=shapes, layouts=st.tuples(*[st.just("plain") | st.sampled_from(LAYOUTS)] * 5), seed=st.integers(0, 99),
+       name=st.sampled_from(["sgd_", "rmsprop_"]), momentum=st.sampled_from([0.0, 0.9]), choice=st.booleans(),
+       decay=st.sampled_from([0.0, 0.01, 1.0]))
+def test_sgd_and_rmsprop_likewise(dtype: str, block: int, shape: tuple[int, ...], layouts: tuple[str, ...], seed: int,
+                                  name: str, momentum: float, choice: bool, decay: float) -> None:  # fmt: skip
+    rng = np.random.default_rng(seed)
+    values = [np.asarray(sign * rng.uniform(0.01, 1, shape), dtype) for sign in (1, -1, 1, 1, 1)]
+    how = {"lr": 0.3, "momentum": momentum, "weight_decay": decay}
+    how |= {"nesterov": choice} if name == "sgd_" else {"alpha": 0.9, "eps": 1e-8}
+    buffers, views = zip(*map(placed, values, layouts), strict=True)
+    count = 3 if name == "sgd_" else 5 if choice else 4  # p g m, or p g v m and mean
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(optim, "_BLOCK", block)
+        getattr(optim, name)(*views[:count], **how)
+    getattr(reference, name)(*values[:count], **how)
+    for i, (buffer, after, layout) in enumerate(zip(buffers, values, layouts, strict=True)):
+        assert buffer.tobytes() == placed(after, layout)[0].tobytes(), (name, i)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_layouts_are_what_they_say(layout: str) -> None:
     _, view = placed(np.arange(12, dtype="float32").reshape(3, 4), layout)
