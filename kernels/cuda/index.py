@@ -7,7 +7,7 @@ import cupy
 import numpy as np
 
 from .. import reference
-from .launch import Array, empty, flat, launch, plain, usable
+from .launch import Array, empty, flat, launch, plain, plain_int64, usable
 
 _RUN = 1024  # keys that index.cu sorts by counting
 
@@ -30,7 +30,7 @@ def take(x: Array, indices: Array, *, axis: int) -> Array:
         return reference.take(x, indices, axis=axis)
     before, after = x.shape[:axis], math.prod(x.shape[axis + 1 :])
     y = empty((*before, *indices.shape, *x.shape[axis + 1 :]), x.dtype)
-    launch("index", "take", x.dtype, flat(y.size), plain(x), _long(indices), y, np.int64(y.size), x.shape[axis],
+    launch("index", "take", x.dtype, flat(y.size), plain(x), plain_int64(indices), y, np.int64(y.size), x.shape[axis],
            indices.size, after)  # fmt: skip
     return y
 
@@ -43,7 +43,7 @@ def take_add(g: Array, indices: Array, *, axis: int, size: int) -> Array:
         return _integers(g, lambda real: take_add(real, indices, axis=axis, size=size))
     x, count = cupy.zeros(shape, g.dtype), indices.size
     keys, other = empty((count,), np.uint64), empty((count,), np.uint64)
-    launch("index", "sort_runs", g.dtype, (-(-count // 256), 1, 1), _long(indices), keys, size, count)
+    launch("index", "sort_runs", g.dtype, (-(-count // 256), 1, 1), plain_int64(indices), keys, size, count)
     for run in merges(count):
         launch("index", "merge_runs", g.dtype, flat(count), keys, other, np.int64(run), np.int64(count))
         keys, other = other, keys
@@ -61,13 +61,9 @@ def take_along_add(g: Array, indices: Array, *, axis: int, size: int) -> Array:
     if not usable(g):
         return _integers(g, lambda real: take_along_add(real, indices, axis=axis, size=size))
     x = empty((*g.shape[:axis], size, *g.shape[axis + 1 :]), g.dtype)
-    launch("index", "add_along", g.dtype, flat(x.size), plain(g), _long(indices), x, np.int64(x.size), size,
+    launch("index", "add_along", g.dtype, flat(x.size), plain(g), plain_int64(indices), x, np.int64(x.size), size,
            g.shape[axis], math.prod(g.shape[axis + 1 :]))  # fmt: skip
     return x
-
-
-def _long(indices: Array) -> Array:
-    return plain(indices.astype(np.int64, copy=False))
 
 
 def _integers(g: Array, add: Any) -> Array:

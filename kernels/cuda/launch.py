@@ -64,6 +64,11 @@ def plain(x: Array) -> Array:
     return x if x.flags.c_contiguous else cupy.ascontiguousarray(x)
 
 
+def plain_int64(x: Array) -> Array:
+    """Indices as the kernels take them."""
+    return plain(x.astype(np.int64, copy=False))
+
+
 def multiprocessors() -> int:
     count: int = cupy.cuda.Device().attributes["MultiProcessorCount"]
     return count

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .. import reference
-from .launch import Array, Grid, empty, flat, launch, plain, usable
+from .launch import Array, Grid, empty, flat, launch, plain, plain_int64, usable
 
 
 def softmax(x: Array, *, axis: int) -> Array:
@@ -28,8 +28,8 @@ def cross_entropy(logits: Array, target: Array) -> tuple[Array, Array, Array]:
     if not logits.size or not usable(logits):
         return reference.cross_entropy(logits, target)
     loss, largest, log_sum = (empty(target.shape, logits.dtype) for _ in range(3))
-    launch("rows", "cross_entropy", logits.dtype, grid(loss.size), plain(logits), _long(target), loss, largest, log_sum,
-           np.int64(loss.size), logits.shape[-1])  # fmt: skip
+    launch("rows", "cross_entropy", logits.dtype, grid(loss.size), plain(logits), plain_int64(target), loss,
+           largest, log_sum, np.int64(loss.size), logits.shape[-1])  # fmt: skip
     return loss, largest, log_sum
 
 
@@ -40,7 +40,7 @@ def cross_entropy_backward(
     if not usable(g, logits, largest, log_sum):
         return reference.cross_entropy_backward(g, logits, target, largest, log_sum)
     y = empty(logits.shape, logits.dtype)
-    launch("rows", "cross_entropy_backward", y.dtype, flat(y.size), plain(g), plain(logits), _long(target),
+    launch("rows", "cross_entropy_backward", y.dtype, flat(y.size), plain(g), plain(logits), plain_int64(target),
            plain(largest), plain(log_sum), y, logits.shape[-1], np.int64(y.size))  # fmt: skip
     return y, None
 
@@ -73,10 +73,6 @@ def grid(rows: int) -> Grid:
 
 def _last(x: Array, axis: Any) -> bool:
     return bool(x.ndim and x.size and axis in (-1, x.ndim - 1, (-1,), (x.ndim - 1,)) and usable(x))
-
-
-def _long(target: Array) -> Array:
-    return plain(target.astype(np.int64, copy=False))
 
 
 def _run(kernel: str, x: Array, y: Array) -> Array:
