@@ -29,16 +29,26 @@ static __device__ __forceinline__ real row_sum(const real *x, int columns, real 
     return warp_sum(s);
 }
 
-#define ROW(x)                                                            \
+#define ROW(array)                                                        \
     const long long r = blockIdx.x * 8LL + threadIdx.x / 32;              \
     if (r >= rows) return; /* all of a warp */                            \
-    x += r * columns
+    array += r * columns
 
 // e^(x - max) / Σ e^(x - max)
 KERNEL softmax(const real *x, real *y, long long rows, int columns) {
     ROW(x);
     real m = row_max(x, columns), s = row_sum(x, columns, m);
     EACH_COLUMN(c) y[r * columns + c] = exp(x[c] - m) / s;
+}
+
+// gx = y·(g - Σ g·y), y the softmax
+KERNEL softmax_backward(const real *g, const real *y, real *gx, long long rows, int columns) {
+    ROW(g);
+    y += r * columns;
+    real s = 0;
+    EACH_COLUMN(c) s += g[c] * y[c];
+    s = warp_sum(s);
+    EACH_COLUMN(c) gx[r * columns + c] = y[c] * (g[c] - s);
 }
 
 // (x - max) - log Σ e^(x - max)

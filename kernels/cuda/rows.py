@@ -13,6 +13,16 @@ def softmax(x: Array, *, axis: int) -> Array:
     return _run("softmax", x, empty(x.shape, x.dtype)) if _last(x, axis) else reference.softmax(x, axis=axis)
 
 
+def softmax_backward(g: Array, y: Array, *, axis: int) -> Array:
+    """As the reference, to rounding."""
+    if not (_last(g, axis) and usable(g, y)):
+        return reference.softmax_backward(g, y, axis=axis)
+    gx, columns = empty(g.shape, g.dtype), g.shape[-1]
+    launch("rows", "softmax_backward", g.dtype, grid(g.size // columns), plain(g), plain(y), gx,
+           np.int64(g.size // columns), columns)  # fmt: skip
+    return gx
+
+
 def log_softmax(x: Array, *, axis: int) -> Array:
     return _run("log_softmax", x, empty(x.shape, x.dtype)) if _last(x, axis) else reference.log_softmax(x, axis=axis)
 
