@@ -4,7 +4,7 @@ Trains in OUT/NAME (a run that is there goes on, also after Ctrl-C), draws 10,00
 `python -m benchmarks.classifiers_mnist lenet` left in OUT/lenet which digits they are. Passes: every digit between 3 %
 and 25 % of the pictures, and for the DCGAN a mean confidence, the probability of the likeliest digit, of at least 0.9.
 The confidence of the LeNet in real test images stands beside it. dcgan-document has document 3's own D, with dropout
-in place of batch norm, which does not pass.
+in place of batch norm.
 
 Writes benchmarks/results/gan_mnist.json, and a sheet of the first 64 pictures beside it.
 """

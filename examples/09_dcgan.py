@@ -101,10 +101,9 @@ show_source(AdversarialTrainer.step)
 # %% [markdown]
 # ## Training
 #
-# One thing is not the document's from here on. Its D sums up what it finds at each place, one place at a time, and with
-# dropout it stays close to ½ for as long as one cares to wait: strokes come out sharp, digits do not come out at all.
-# The paper has batch normalisation in D too, in all layers but the first, and no dropout. That D tells real from fake
-# early, and G has something to learn from it. `python -m benchmarks.gan_mnist` trains both and has a LeNet judge them.
+# One thing is not the document's from here on: D has batch normalisation in all layers but the first and no dropout, as
+# in the paper. After three epochs of MNIST a LeNet is sure of the digits by 0.922 on average, with the
+# document's D by 0.909 (`python -m benchmarks.gan_mnist` trains and judges both).
 #
 # D then sees real and fake images in batches of their own: normalised together, they would be told apart by the batch.
 

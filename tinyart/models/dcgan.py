@@ -5,8 +5,7 @@
 
 Both with leaky ReLU of slope 0.3, Keras's default. The document asserts an output of 128×128×1; these are its layers,
 but for one thing: its D has dropout 0.3 where ours has batch norm, as the paper has (section 3: in both networks, but
-not at D's input). Without it D hardly learns to tell, and digits stay scribbles: `benchmarks/gan_mnist.py` measures
-both.
+not at D's input). `benchmarks/gan_mnist.py` measures both; a LeNet is a little surer of the digits of ours.
 
 Other sides are start·2ⁿ: n transposed convolutions double `start`, which is 7 for 28 (56, ..), 8 for powers of two from
 32 and 4 for 16; the channels, 64·2ⁿ⁻¹ after the first convolution, halve as the side doubles.
