@@ -9,10 +9,10 @@ by side once the weights are reordered, so that a transposed convolution multipl
 the pixels of one class, of all images, and its inner sum runs over taps and channels where they lie in memory.
 
 Blocking: the weights are packed once into panels of COLUMNS columns. A task is _ROWS_AT_ONCE pixels of a class, and up
-to 16 times as many where the inner sum is short; for
-about _DEPTH of the inner sum at a time, their part of the source (at most 300 kB on AVX2, less where windows overlap)
-stays in the second-level cache while panel after panel passes, each for 16 tiles: a row of a panel, 64 bytes, comes in
-for 192 multiply-adds of vectors, and the sums leave their registers once in _DEPTH steps.
+to 16 times as many where the inner sum is short and they fill at most 130 kB. For about _DEPTH of the inner sum at a
+time, their part of the source (at most 300 kB on AVX2, less where windows overlap) stays in the second-level cache
+while panel after panel passes, each for 16 tiles: a row of a panel, 64 bytes, comes in for 192 multiply-adds of
+vectors, and the sums leave their registers once in _DEPTH steps. They start from the bias, which costs nothing.
 
 Kernels 3 × 3 of stride 1 with many channels go through winograd.py.
 
@@ -144,9 +144,8 @@ def _gather_plan(source: Any, w: Any, y: Any, stride: Pair, padding: Padding, di
     kind = _DOT if width <= len(DOT_ROWS) else _OUTER
     if inner == width == 1 and groups >= LANES:
         kind = _CHANNELS
-    rows_at_once = _ROWS_AT_ONCE
-    if kind != _CHANNELS:
-        rows_at_once *= max(1, min(16, _DEPTH // (order.size * inner)))
+    kilobytes = 4 * _ROWS_AT_ONCE * (source[3] + y[3]) // 1000 + 1  # of source and y
+    rows_at_once = _ROWS_AT_ONCE * max(1, min(16, _DEPTH // (order.size * inner), 130 // kilobytes))
     for d, (_, tall, _, taps_down) in enumerate(row_classes):
         for a, (_, wide, _, taps_across) in enumerate(column_classes):
             first = np.arange(0, y[0] * tall * wide, rows_at_once)
