@@ -3,10 +3,9 @@
 Bytes beside the products, for y of n floats: forward 8n, where the plain form makes 4 to 8 passes; backward 12n, for
 the cotangent and the result read once and h = g·f' written, with the sum of its rows on the way.
 
-The products stay BLAS's: with 1024 x 1024 weights OpenBLAS reaches 73 to 78 GFLOP/s for 64 rows, 80 to 84 for 128 and 82
-to 89 for 256, of the 91 of a large square, on a core of Zen 3. Packing the weights is what it lacks: a product without
-it, were it perfect, would be 1.2, 1.1 and 1.05 times as fast. The tiles of the convolutions, as a 1 x 1 convolution,
-reach 56 to 75.
+The products stay BLAS's. With 1024 x 1024 weights OpenBLAS reaches 73 to 78 GFLOP/s for 64 rows, 80 to 84 for 128 and
+82 to 89 for 256, of the 91 of a large square, on a core of Zen 3: a product without any loss would be 1.2, 1.1 and
+1.05 times as fast. The tiles of the convolutions, as a 1 x 1 convolution, reach 56 to 75.
 """
 
 from collections.abc import Sequence
