@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,7 +114,16 @@ def test_ctrl_c_ends_the_step_and_saves_it_and_a_new_process_goes_on(tmp_path: P
     assert final(tmp_path) == straight
 
 
-def test_a_second_ctrl_c_stops_at_once_and_the_last_checkpoint_stands(tmp_path: Path) -> None:
+@pytest.fixture
+def handler() -> Iterator[Callable[..., Any]]:
+    """Python's own for Ctrl-C, also where the tests run in the background of a shell, which ignores it there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_ctrl_c_stops_at_once_and_the_last_checkpoint_stands(tmp_path: Path,
+                                                                         handler: Callable[..., Any]) -> None:
     run = make_run(tmp_path)
     update = run.trainer.optimizer.step
 
@@ -126,7 +137,6 @@ def test_a_second_ctrl_c_stops_at_once_and_the_last_checkpoint_stands(tmp_path: 
         update(gradients)
 
     run.trainer.optimizer.step = twice  # type: ignore[method-assign]
-    handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         run.train(EPOCHS, save_seconds=1e9)
     assert signal.getsignal(signal.SIGINT) is handler

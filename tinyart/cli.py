@@ -28,8 +28,8 @@ ACTIVATIONS = ("relu", "leaky_relu")
 DECODERS = ("bernoulli", "gaussian")
 LOSSES = ("non_saturating", "minimax", "squared_error", "cross_entropy")
 NETWORKS = ("lenet", "mlp", "mnist_cnn")
-SETTINGS = ("hidden", "latent", "activation", "decoder", "loss", "width", "dropout", "network", "cell", "layers", "lr",
-            "seed")
+SETTINGS = ("hidden", "latent", "activation", "decoder", "loss", "width", "batch_norm", "dropout", "network", "cell",
+            "layers", "lr", "seed")
 COUNTED = ("images", "pieces", "notes", "events", "characters")  # in a run's configuration
 EPOCHS, BATCH = 10, 128  # of models of pictures
 ART_PICTURES = 6000
@@ -85,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--decoder", choices=DECODERS, help="vae (bernoulli); gaussian is sharper for colour")
     train.add_argument("--loss", choices=LOSSES, help="gan, dcgan: the first two; autoencoder: the others")
     train.add_argument("--width", type=count, help="dcgan: channels of its largest maps (64)")
+    train.add_argument("--batch-norm", action=argparse.BooleanOptionalAction, help="dcgan: in D (yes); without it "
+                       "dropout, as in document 3")
     train.add_argument("--dropout", type=share, help="gan: of D's units (0.5); recurrent: between layers")
     train.add_argument("--network", choices=NETWORKS, help="classifier (lenet)")
     cli_music.add_train_arguments(train)
