@@ -8,7 +8,8 @@ arrays to the stretch and counts from 0: an index that could be negative is not 
 Why Python threads and not Numba's: a helper that gets no time slice is not waited for. Where other processes hold the
 cores, an OpenMP loop took 20 ms for 0.2 ms of work, while the caller here does all of it alone; two callers at once and
 forked processes are safe, where Numba's layers end the process; and no kernel is compiled twice. The price is 30 µs to
-wake a helper, so a block should be worth 50 µs. Helpers sleep when idle: they take nothing from BLAS's threads.
+wake a helper, so a block should be worth 50 µs. Helpers sleep when idle: they take nothing from BLAS's threads. BLAS's
+do not return the favour unless they are told to: see `_let_blas_sleep`.
 """
 
 import ctypes
@@ -55,6 +56,28 @@ inlined = numba.njit(inline="always", error_model="numpy")
 def plain(a: Any) -> Any:
     """`a` in C order, aligned and writeable, itself or a copy: each other kind would be compiled for on its own."""
     return a if a.flags.carray else np.array(a, order="C")
+
+
+def _let_blas_sleep() -> None:
+    """Let the threads of NumPy's OpenBLAS wait for their next product 2¹⁸ ticks of the clock, some 0.1 ms, not 2²⁶.
+
+    They wait by spinning: for 20 ms and more after each product they would hold the cores that our helpers need. On
+    two cores a step of the LSTM takes 37 ms so, and 28 without (`OPENBLAS_THREAD_TIMEOUT=26 python -m benchmarks --rows
+    step/lstm-T100` is with it). OpenBLAS reads the number from the environment when it starts its threads: they are
+    ended, as before a fork, and the next product starts new ones. Left alone where the user chose a number, and where
+    other threads run, which may be in the middle of a product: there OPENBLAS_THREAD_TIMEOUT=18 in the environment of
+    the process does the same.
+    """
+    name, blas = "OPENBLAS_THREAD_TIMEOUT", ctypes.CDLL(np._core._multiarray_umath.__file__)  # type: ignore[attr-defined]
+    if name in os.environ or threading.active_count() > 1 or not hasattr(blas, "openblas_read_env"):
+        return
+    os.environ[name] = "18"
+    blas.openblas_read_env()
+    del os.environ[name]
+    blas.blas_thread_shutdown_()
+
+
+_let_blas_sleep()
 
 
 class _Job:

@@ -1,6 +1,8 @@
 """`share`: every block done once, by any number of threads, by several callers, after a fork; errors come through."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -112,3 +114,33 @@ def test_the_public_setting() -> None:
     for wrong in (0, -1, 1.5, "2"):
         with pytest.raises(ArgumentError, match=r"set_num_threads.*integer of at least 1"):
             ta.set_num_threads(wrong)  # type: ignore[arg-type]
+
+
+SLEEPY = """
+import ctypes, sys, threading
+import numpy as np
+a = np.random.default_rng(0).normal(size=(300, 300))
+before = a @ a
+stop = threading.Event()
+if "threads" in sys.argv:
+    threading.Thread(target=stop.wait).start()
+import tinyart.kernels.cpu.threads as threads
+stop.set()
+assert np.array_equal(a @ a, before)
+threads.set_num_threads(2)
+assert np.allclose(a @ a, before)
+blas = ctypes.CDLL(np._core._multiarray_umath.__file__)
+print(blas.openblas_thread_timeout() if hasattr(blas, "openblas_thread_timeout") else "another BLAS")
+"""
+
+
+@pytest.mark.parametrize(("arguments", "environment", "expected"), [
+    ([], {}, 18), (["threads"], {}, 0), ([], {"OPENBLAS_THREAD_TIMEOUT": "20"}, 20)])
+def test_blas_does_not_spin_for_long(arguments: list[str], environment: dict[str, str], expected: int) -> None:
+    """Unless another thread could be in the middle of a product, or the user said how long. 0 is OpenBLAS's default."""
+    kept = {key: value for key, value in os.environ.items() if key != "OPENBLAS_THREAD_TIMEOUT"}
+    done = subprocess.run([sys.executable, "-c", SLEEPY, *arguments], env=kept | environment, text=True, timeout=60,
+                          capture_output=True, check=True)
+    if "another" in done.stdout:
+        pytest.skip("NumPy's BLAS is not OpenBLAS")
+    assert int(done.stdout) == expected
