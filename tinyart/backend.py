@@ -336,7 +336,7 @@ def set_num_threads(n: int) -> None:
     """Let n threads, the caller's among them, work on each CPU kernel and on each of NumPy's matrix products.
 
     The default is one a core. Kernels give the same bits for every n; NumPy's products may round differently. In a
-    notebook, whose threads run before tinyart's, start it with OPENBLAS_THREAD_TIMEOUT=18 in the environment: the
+    notebook, whose threads run before tinyart's, start it with OPENBLAS_THREAD_TIMEOUT=22 in the environment: the
     threads of NumPy's OpenBLAS then leave the cores to the kernels soon after each product.
 
     Errors: `ArgumentError` unless n is an integer of at least 1.

@@ -59,19 +59,20 @@ def plain(a: Any) -> Any:
 
 
 def _let_blas_sleep() -> None:
-    """Let the threads of NumPy's OpenBLAS wait for their next product 2¹⁸ ticks of the clock, some 0.1 ms, not 2²⁶.
+    """Let the threads of NumPy's OpenBLAS wait for their next product 2²² ticks of the clock, 1 to 2 ms, not 2²⁶.
 
     They wait by spinning: for 20 ms and more after each product they would hold the cores that our helpers need. On
-    two cores a step of the LSTM takes 37 ms so, and 28 without (`OPENBLAS_THREAD_TIMEOUT=26 python -m benchmarks --rows
-    step/lstm-T100` is with it). OpenBLAS reads the number from the environment when it starts its threads: they are
-    ended, as before a fork, and the next product starts new ones. Left alone where the user chose a number, and where
-    other threads run, which may be in the middle of a product: there OPENBLAS_THREAD_TIMEOUT=18 in the environment of
-    the process does the same.
+    two cores a step of the LSTM takes 36 ms so, and 29 without (`OPENBLAS_THREAD_TIMEOUT=26 python -m benchmarks --rows
+    step/lstm-T100` is with it). With 2¹⁸ they sleep between the products of a dense network, whose step then takes a
+    fifth more. OpenBLAS reads the number from the environment when it starts its threads: they are ended, as before a
+    fork, and the next product starts new ones. Left alone where the user chose a number, and where other threads run,
+    which may be in the middle of a product: there OPENBLAS_THREAD_TIMEOUT=22 in the environment of the process does
+    the same.
     """
     name, blas = "OPENBLAS_THREAD_TIMEOUT", ctypes.CDLL(np._core._multiarray_umath.__file__)  # type: ignore[attr-defined]
     if name in os.environ or threading.active_count() > 1 or not hasattr(blas, "openblas_read_env"):
         return
-    os.environ[name] = "18"
+    os.environ[name] = "22"
     blas.openblas_read_env()
     del os.environ[name]
     blas.blas_thread_shutdown_()

@@ -135,7 +135,7 @@ print(blas.openblas_thread_timeout() if hasattr(blas, "openblas_thread_timeout")
 
 
 @pytest.mark.parametrize(("arguments", "environment", "expected"), [
-    ([], {}, 18), (["threads"], {}, 0), ([], {"OPENBLAS_THREAD_TIMEOUT": "20"}, 20)])
+    ([], {}, 22), (["threads"], {}, 0), ([], {"OPENBLAS_THREAD_TIMEOUT": "20"}, 20)])
 def test_blas_does_not_spin_for_long(arguments: list[str], environment: dict[str, str], expected: int) -> None:
     """Unless another thread could be in the middle of a product, or the user said how long. 0 is OpenBLAS's default."""
     kept = {key: value for key, value in os.environ.items() if key != "OPENBLAS_THREAD_TIMEOUT"}
