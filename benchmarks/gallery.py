@@ -30,6 +30,7 @@ from tinyart.data.files import data_folders
 
 GALLERY = Path(__file__).parents[1] / "examples" / "gallery"
 RESULTS = Path(__file__).parent / "results" / "gallery.json"
+OUT = Path("runs/gallery")  # also in the commands that are written down, wherever a run was
 DCGAN = "--batch 32 --width 32"
 VAE = "--batch 64 --hidden 512 --latent 32 --activation leaky_relu --decoder gaussian"
 SETTINGS = {
@@ -152,7 +153,7 @@ def show(name: str, out: Path) -> dict[str, Any]:
         images, broken = read[0].split(" images read, ")
         assert (int(images), int(broken.split()[0]), len(read)) == (240, 11, 12), read
     public = shlex.join(train).replace(str(data_folders("dcss-tiles")[0].parent), "$TINYART_DATA")
-    return {"commands": [f"tinyart {command}".replace(str(GALLERY), "examples/gallery")
+    return {"commands": [f"tinyart {command}".replace(str(GALLERY), "examples/gallery").replace(str(out), str(OUT))
                          for command in (public, shlex.join(sample))],
             "losses": [line for line in said if line.startswith("epoch ")][-1:],
             "seconds of this call": round(time.perf_counter() - start), "cpus": os.cpu_count(),
@@ -172,5 +173,5 @@ def main(names: list[str], out: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", choices=NAMES, default=NAMES, metavar="NAME")
-    parser.add_argument("--out", type=Path, default=Path("runs/gallery"))
+    parser.add_argument("--out", type=Path, default=OUT)
     main(**vars(parser.parse_args()))
