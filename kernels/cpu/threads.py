@@ -58,6 +58,9 @@ def plain(a: Any) -> Any:
     return a if a.flags.carray else np.array(a, order="C")
 
 
+_blas = ctypes.CDLL(np._core._multiarray_umath.__file__)  # type: ignore[attr-defined]  # NumPy's, whichever it is
+
+
 def _let_blas_sleep() -> None:
     """Let the threads of NumPy's OpenBLAS wait for their next product 2²² ticks of the clock, 1 to 2 ms, not 2²⁶.
 
@@ -69,13 +72,13 @@ def _let_blas_sleep() -> None:
     which may be in the middle of a product: there OPENBLAS_THREAD_TIMEOUT=22 in the environment of the process does
     the same.
     """
-    name, blas = "OPENBLAS_THREAD_TIMEOUT", ctypes.CDLL(np._core._multiarray_umath.__file__)  # type: ignore[attr-defined]
-    if name in os.environ or threading.active_count() > 1 or not hasattr(blas, "openblas_read_env"):
+    name = "OPENBLAS_THREAD_TIMEOUT"
+    if name in os.environ or threading.active_count() > 1 or not hasattr(_blas, "openblas_read_env"):
         return
     os.environ[name] = "22"
-    blas.openblas_read_env()
+    _blas.openblas_read_env()
     del os.environ[name]
-    blas.blas_thread_shutdown_()
+    _blas.blas_thread_shutdown_()
 
 
 _let_blas_sleep()
@@ -177,7 +180,7 @@ def set_num_threads(n: int) -> None:
     _helpers = _Helpers(n)
     for name in ("scipy_openblas_set_num_threads64_", "scipy_openblas_set_num_threads", "openblas_set_num_threads64_",
                  "openblas_set_num_threads", "MKL_Set_Num_Threads"):  # fmt: skip
-        setter = getattr(ctypes.CDLL(np._core._multiarray_umath.__file__), name, None)  # type: ignore[attr-defined]
+        setter = getattr(_blas, name, None)
         if setter is not None:
             setter(ctypes.c_int(n))
             return
