@@ -335,9 +335,9 @@ def set_matmul_precision(precision: str) -> None:
 def set_num_threads(n: int) -> None:
     """Let n threads, the caller's among them, work on each CPU kernel and on each of NumPy's matrix products.
 
-    The default is one a core. Kernels give the same bits for every n; NumPy's products may round differently. In a
-    notebook, whose threads run before tinyart's, start it with OPENBLAS_THREAD_TIMEOUT=22 in the environment: the
-    threads of NumPy's OpenBLAS then leave the cores to the kernels soon after each product.
+    The default is one a core. Kernels give the same bits for every n; products through NumPy's BLAS may round
+    differently. While one of tinyart's products is computed, NumPy's BLAS is told to use no threads of its own: these
+    would hold the cores, for many milliseconds after each product, that the kernels need.
 
     Errors: `ArgumentError` unless n is an integer of at least 1.
     """

@@ -39,6 +39,7 @@ from ..reference.conv import conv as reference_conv
 from ..reference.conv import conv_input as reference_conv_input
 from ..reference.conv import conv_weight as reference_conv_weight
 from . import winograd
+from .linear import product
 from .threads import compiled, plain, share
 from .tile import (
     CHANNEL_ROWS,
@@ -113,7 +114,7 @@ def conv_weight(
     x, g = plain(x), plain(g)
     shape = (*size, x.shape[3] // groups, g.shape[3])
     if (*size, *stride, groups) == (1, 1, 1, 1, 1) and not any(map(any, padding)):  # a product as it stands
-        return (x.reshape(-1, x.shape[3]).T @ g.reshape(-1, g.shape[3])).reshape(shape)
+        return product(x.reshape(-1, x.shape[3]).T, g.reshape(-1, g.shape[3])).reshape(shape)
     by_channel, geometry, jobs, tasks, parts, work = _weight_plan(x.shape, g.shape, shape, stride, padding, dilation,
                                                                   groups)  # fmt: skip
     sums = np.zeros((parts, math.prod(shape)), np.float32)

@@ -19,9 +19,10 @@ from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
 from ..reference import recurrent as reference
-from ..reference.recurrent import Array, Gradients, Lengths, flat, product, recurrent_gradient
+from ..reference.recurrent import Array, Gradients, Lengths, flat
+from .linear import product
 from .math import sigmoid32, tanh32
-from .threads import compiled, contracted, get_num_threads, share
+from .threads import compiled, contracted, get_num_threads, plain, share
 from .tile import _FUSED, COLUMNS, LANES, ROWS, VECTORS
 
 _SHARED_FROM = 1 << 21  # multiply-adds: 40 µs on one core
@@ -34,7 +35,7 @@ def rnn(x: Array, W: Array, R: Array, b: Array, h0: Array, *,
     """As the reference, which serves other dtypes, nothing at all, and very short sequences."""
     if not _fits(x, W, R, b, h0):
         return reference.rnn(x, W, R, b, h0, activation=activation, lengths=lengths, reverse=reverse)
-    y = product(x, W)
+    y = _inputs(x, W)
     _share(_rnn, x, R, y, _panels(R, 1), *_plain(b, h0), _ends(x, lengths), reverse, activation == "relu")
     return y
 
@@ -47,7 +48,7 @@ def rnn_backward(g: Array, x: Array, W: Array, R: Array, h0: Array, y: Array,
     dz, dh = np.empty_like(y), np.zeros(h0.shape, np.float32)
     _share(_rnn_backward, x, R, *_plain(g, y), _panels(R.T, 1)[0], dz, dh, _ends(x, lengths), reverse,
            activation == "relu")  # fmt: skip
-    return *_input_gradients(x, W, dz, wanted), recurrent_gradient(y, h0, dz, reverse), _sum(dz), dh
+    return *_input_gradients(x, W, dz, wanted), _recurrent_gradient(y, h0, dz, reverse), _sum(dz), dh
 
 
 def lstm(x: Array, W: Array, R: Array, b: Array, h0: Array, c0: Array, *,
@@ -55,7 +56,7 @@ def lstm(x: Array, W: Array, R: Array, b: Array, h0: Array, c0: Array, *,
     """As the reference, likewise."""
     if not _fits(x, W, R, b, h0, c0):
         return reference.lstm(x, W, R, b, h0, c0, lengths=lengths, reverse=reverse)
-    gates = product(x, W)
+    gates = _inputs(x, W)
     y, c = (np.empty((len(x), *h0.shape), np.float32) for _ in range(2))
     _share(_lstm, x, R, gates, y, c, _panels(R, 4), *_plain(b, h0, c0), _ends(x, lengths), reverse)
     return y, c[0 if reverse else -1].copy(), c, gates
@@ -68,7 +69,7 @@ def lstm_backward(gy: Array, gc: Array, x: Array, W: Array, R: Array, h0: Array,
         return reference.lstm_backward(gy, gc, x, W, R, h0, c0, y, c, gates, lengths, reverse, wanted)
     dz, dh, dc = np.empty_like(gates), np.zeros(h0.shape, np.float32), np.array(gc, order="C")
     _share(_lstm_backward, x, R, *_plain(gy, c, gates, c0), _panels(R.T, 1)[0], dz, dh, dc, _ends(x, lengths), reverse)
-    return *_input_gradients(x, W, dz, wanted), recurrent_gradient(y, h0, dz, reverse), _sum(dz), dh, dc
+    return *_input_gradients(x, W, dz, wanted), _recurrent_gradient(y, h0, dz, reverse), _sum(dz), dh, dc
 
 
 def gru(x: Array, W: Array, R: Array, b: Array, h0: Array, *,
@@ -78,7 +79,7 @@ def gru(x: Array, W: Array, R: Array, b: Array, h0: Array, *,
         return reference.gru(x, W, R, b, h0, lengths=lengths, reverse=reverse)
     size = h0.shape[1]
     gates, y = (np.empty((len(x), len(h0), columns), np.float32) for columns in (4 * size, size))
-    np.matmul(flat(x), W, out=flat(gates)[:, : 3 * size])
+    product(flat(x), W, out=flat(gates)[:, : 3 * size])
     _share(_gru, x, R, gates, y, _panels(R, 3), *_plain(b, h0), _ends(x, lengths), reverse)
     return y, gates
 
@@ -91,8 +92,8 @@ def gru_backward(g: Array, x: Array, W: Array, R: Array, h0: Array, y: Array, ga
     size, d, dh = h0.shape[1], np.empty_like(gates), np.zeros(h0.shape, np.float32)
     _share(_gru_backward, x, R, *_plain(g, y, gates, h0), _panels(R.T, 1)[0], d, dh, _ends(x, lengths), reverse)
     gR = np.empty_like(R)
-    gR[:, : 2 * size] = recurrent_gradient(y, h0, d[:, :, : 2 * size], reverse)
-    gR[:, 2 * size :] = recurrent_gradient(y, h0, d[:, :, 3 * size :], reverse)
+    gR[:, : 2 * size] = _recurrent_gradient(y, h0, d[:, :, : 2 * size], reverse)
+    gR[:, 2 * size :] = _recurrent_gradient(y, h0, d[:, :, 3 * size :], reverse)
     return *_input_gradients(x, W, d[:, :, : 3 * size], wanted), gR, _sum(d), dh
 
 
@@ -121,20 +122,45 @@ def _panels(R: Array, gates: int) -> Array:
     """R (K, G·H) as (G, panels, K, COLUMNS), each gate's last panel filled up with zeros."""
     k, size = R.shape[0], R.shape[1] // gates
     panels = np.zeros((gates, -(-size // COLUMNS), k, COLUMNS), np.float32)
-    for gate in range(gates):
-        for p in range(panels.shape[1]):
-            part = R[:, gate * size + p * COLUMNS : gate * size + min(size, (p + 1) * COLUMNS)]
-            panels[gate, p, :, : part.shape[1]] = part
+    transposed = R.T.flags.c_contiguous  # rows are read as they lie in memory
+    _pack(plain(R.T if transposed else R), panels, size, transposed)
     return panels
 
 
+def _inputs(x: Array, W: Array) -> Array:
+    """x W of all steps: (T, N, I) -> (T, N, O)"""
+    return product(flat(x), W).reshape(*x.shape[:2], W.shape[1])
+
+
 def _input_gradients(x: Array, W: Array, dz: Array, wanted: Sequence[bool]) -> tuple[Array, Array]:
-    return product(dz, W.T) if wanted[0] else None, flat(x).T @ flat(dz)
+    return _inputs(dz, W.T) if wanted[0] else None, product(flat(x).T, flat(dz))
+
+
+def _recurrent_gradient(y: Array, h0: Array, dz: Array, reverse: bool) -> Array:
+    """As the reference's."""
+    first, earlier, later = (dz[-1], y[1:], dz[:-1]) if reverse else (dz[0], y[:-1], dz[1:])
+    return product(flat(earlier).T, flat(later)) + product(h0.T, first)
 
 
 def _sum(dz: Array) -> Array:
     """Over steps and batch, by BLAS."""
-    return np.ones(dz.shape[0] * dz.shape[1], np.float32) @ flat(dz)
+    return product(np.ones((1, dz.shape[0] * dz.shape[1]), np.float32), flat(dz))[0]
+
+
+@compiled
+def _pack(R: Array, panels: Array, size: int, transposed: bool) -> None:
+    """R, or its transpose, row by row as it lies in memory"""
+    for r in range(R.shape[0]):
+        if transposed:
+            panel, j = panels[r // size, r % size // COLUMNS], r % size % COLUMNS
+            for k in range(R.shape[1]):
+                panel[k, j] = R[r, k]
+            continue
+        for gate in range(panels.shape[0]):
+            for p in range(panels.shape[1]):
+                row, part = panels[gate, p, r], R[r, gate * size + p * COLUMNS :]
+                for j in range(min(COLUMNS, size - p * COLUMNS)):
+                    row[j] = part[j]
 
 
 # ---- the loops over steps; sequences first .. end of the batch
@@ -326,8 +352,8 @@ def _multiply(first: int, end: int, a: Array, a_from: int, k: int, panels: Array
             left = end - row
             pa = a.ctypes.data + 4 * (row * am + a_from)
             pc = c.ctypes.data + 4 * (row * cm + c_from + p * COLUMNS)
-            # Of few rows each sum waits for the one before it: rather five rows as 3 + 2 than 4 + 1.
-            if left >= ROWS and left != ROWS + 1:
+            # Of few rows each sum waits for the one before it: rather five as 3 + 2 than 4 + 1, and eight as 4 + 4.
+            if left >= ROWS and left not in (ROWS + 1, ROWS + 2):
                 _tile_full(pa, am, b, k, pc, cm, columns)
                 row += ROWS
             elif left >= 4 and left != 5:

@@ -7,9 +7,15 @@ arrays to the stretch and counts from 0: an index that could be negative is not 
 
 Why Python threads and not Numba's: a helper that gets no time slice is not waited for. Where other processes hold the
 cores, an OpenMP loop took 20 ms for 0.2 ms of work, while the caller here does all of it alone; two callers at once and
-forked processes are safe, where Numba's layers end the process; and no kernel is compiled twice. The price is 30 µs to
-wake a helper, so a block should be worth 50 µs. Helpers sleep when idle: they take nothing from BLAS's threads. BLAS's
-do not return the favour unless they are told to: see `_let_blas_sleep`.
+forked processes are safe, where Numba's layers end the process; and no kernel is compiled twice.
+
+Who waits, gives way: it asks for its job again and again, and calls sched_yield in between, which lets another process
+have the core. A helper does so for a millisecond or two after its last job, and then sleeps: to be woken takes 80 µs.
+Both wait in compiled code without Python's lock, for the thread that finds it taken sleeps too. That is also why a
+helper that sees its job lets the caller begin its own stretch first.
+
+Products are shared like all else (see linear.py): BLAS's own threads, which spin for 20 ms and more after a product,
+would hold the cores that these need. `serial_blas` keeps them out.
 """
 
 import ctypes
@@ -17,6 +23,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -24,6 +31,10 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
+
+# Calls of sched_yield, some 0.7 µs each, for which a helper waits for its next job, and lets the caller begin.
+_PATIENCE, _COURTESY = 1 << 11, 16
 
 _sources = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()[:12]
 
@@ -58,38 +69,52 @@ def plain(a: Any) -> Any:
     return a if a.flags.carray else np.array(a, order="C")
 
 
-_blas = ctypes.CDLL(np._core._multiarray_umath.__file__)  # type: ignore[attr-defined]  # NumPy's, whichever it is
+_blas = ctypes.PyDLL(np._core._multiarray_umath.__file__)  # type: ignore[attr-defined]  # NumPy's, whichever it is
 
 
-def _let_blas_sleep() -> None:
-    """Let the threads of NumPy's OpenBLAS wait for their next product 2²² ticks of the clock, 1 to 2 ms, not 2²⁶.
-
-    They wait by spinning: for 20 ms and more after each product they would hold the cores that our helpers need. On
-    two cores a step of the LSTM takes 36 ms so, and 29 without (`OPENBLAS_THREAD_TIMEOUT=26 python -m benchmarks --rows
-    step/lstm-T100` is with it). With 2¹⁸ they sleep between the products of a dense network, whose step then takes a
-    fifth more. OpenBLAS reads the number from the environment when it starts its threads: they are ended, as before a
-    fork, and the next product starts new ones. Left alone where the user chose a number, and where other threads run,
-    which may be in the middle of a product: there OPENBLAS_THREAD_TIMEOUT=22 in the environment of the process does
-    the same.
-    """
-    name = "OPENBLAS_THREAD_TIMEOUT"
-    if name in os.environ or threading.active_count() > 1 or not hasattr(_blas, "openblas_read_env"):
-        return
-    os.environ[name] = "22"
-    _blas.openblas_read_env()
-    del os.environ[name]
-    _blas.blas_thread_shutdown_()
+def _blas_function(*names: str) -> Any:
+    """The first of these names that NumPy's BLAS has: OpenBLAS's in NumPy's wheels and elsewhere, or MKL's"""
+    return next((getattr(_blas, name) for name in names if hasattr(_blas, name)), None)
 
 
-_let_blas_sleep()
+_set_blas_threads = _blas_function("scipy_openblas_set_num_threads64_", "scipy_openblas_set_num_threads",
+                                   "openblas_set_num_threads64_", "openblas_set_num_threads", "MKL_Set_Num_Threads")
+_get_blas_threads = _blas_function("scipy_openblas_get_num_threads64_", "scipy_openblas_get_num_threads",
+                                   "openblas_get_num_threads64_", "openblas_get_num_threads", "MKL_Get_Max_Threads")
+
+
+class _SerialBlas:
+    """While anyone is inside, a product of NumPy's is computed by the thread that asks for it."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.before = threading.Lock(), 0, 1
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.before = _get_blas_threads()
+                _set_blas_threads(1)
+            self.inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                _set_blas_threads(self.before)
+
+
+# A BLAS that cannot be told, as Apple's, is called from several threads all the same.
+serial_blas: Any = _SerialBlas() if _set_blas_threads and _get_blas_threads else nullcontext()
 
 
 class _Job:
-    """One `share`: the stretches that nobody has taken yet, and what came of those that helpers took."""
+    """One `share`: the stretches that nobody has taken yet, who works on it, and what went wrong."""
 
-    def __init__(self, kernel: Callable[..., None], stretches: list[tuple[int, int]], arguments: tuple[Any, ...]):
+    def __init__(self, kernel: Callable[..., None], stretches: list[tuple[int, int]], arguments: tuple[Any, ...],
+                 helpers: int):  # fmt: skip
         self.kernel, self.stretches, self.arguments = kernel, stretches, arguments
-        self.results: SimpleQueue[BaseException | None] = SimpleQueue()
+        self.busy = np.zeros(helpers, np.bool_)
+        self.errors: list[BaseException] = []
 
     def take(self) -> bool:
         """Do one stretch; False if there was none left."""
@@ -100,42 +125,70 @@ class _Job:
         self.kernel(first, end, *self.arguments)
         return True
 
-    def help(self) -> None:
+    def help(self, number: int) -> None:
+        """Do what is left, as helper `number`, who says itself when it is no longer busy."""
+        self.busy[number] = True  # before it takes any: who finds no stretch left knows whom to wait for
         try:
             while self.take():
-                self.results.put(None)
+                pass
         except BaseException as error:  # raised again in the thread that shares
-            self.results.put(error)
+            self.errors.append(error)
+
+
+_yield: Any = os.sched_yield if DISABLE_JIT else numba.types.ExternalFunction("sched_yield", numba.types.intc())
+
+
+@compiled
+def _rest(busy: Any, number: int, put: Any, seen: int, patience: int, courtesy: int) -> None:
+    """No longer busy: wait until a job is put."""
+    busy[number] = False
+    for _ in range(patience):
+        if put[0] != seen:
+            for _ in range(courtesy):
+                _yield()
+            return
+        _yield()
+
+
+@compiled
+def _wait_for(busy: Any) -> None:
+    for number in range(len(busy)):
+        while busy[number]:
+            _yield()
 
 
 class _Helpers:
-    """Sleeping threads that wait for jobs; as many as there are threads beside the caller."""
+    """Threads that wait for jobs; as many as there are threads beside the caller."""
 
     def __init__(self, threads: int):
         self.threads, self.jobs = threads, SimpleQueue[_Job | None]()
+        self.put = np.zeros(1, np.int64)  # jobs so far
         self.started = 0
         self.starting = threading.Lock()
 
     def start(self) -> None:
         with self.starting:
             while self.started < self.threads - 1:
-                threading.Thread(target=self.serve, name="tinyart", daemon=True).start()
+                threading.Thread(target=self.serve, args=(self.started,), name="tinyart", daemon=True).start()
                 self.started += 1
 
-    def serve(self) -> None:
-        while (job := self.jobs.get()) is not None:
-            job.help()
+    def announce(self, job: _Job | None, helpers: int) -> None:
+        for _ in range(helpers):
+            self.jobs.put(job)
+        self.put[0] += 1
 
-    def stop(self) -> None:
-        for _ in range(self.started):
-            self.jobs.put(None)
+    def serve(self, number: int) -> None:
+        while (job := self.jobs.get()) is not None:
+            job.help(number)
+            busy, job, seen = job.busy, None, int(self.put[0])
+            _rest(busy, number, self.put, seen, _PATIENCE if self.jobs.empty() else 0, _COURTESY)
 
 
 _helpers = _Helpers(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def _after_fork() -> None:
-    """A fork takes the calling thread along and none of the helpers."""
+    """A fork takes the calling thread along, and none of the helpers or of those inside `serial_blas`."""
     global _helpers
     _helpers = _Helpers(_helpers.threads)
 
@@ -153,19 +206,18 @@ def share(kernel: Callable[..., None], size: int, block: int, *arguments: Any) -
         return
     blocks = -(-size // block)
     step = block * -(-blocks // (4 * helpers.threads))  # some four stretches a thread: who is late does fewer
-    job = _Job(kernel, [(first, min(first + step, size)) for first in range(0, size, step)], arguments)
-    left = len(job.stretches)
+    job = _Job(kernel, [(first, min(first + step, size)) for first in range(0, size, step)], arguments,
+               helpers.threads - 1)  # fmt: skip
     if helpers.started < helpers.threads - 1:
         helpers.start()
-    for _ in range(min(helpers.threads, left) - 1):
-        helpers.jobs.put(job)
+    helpers.announce(job, min(helpers.threads, len(job.stretches)) - 1)
     while job.take():
-        left -= 1
-    errors = [job.results.get() for _ in range(left)]
+        pass
+    if job.busy.any():
+        _wait_for(job.busy)
     job.arguments = ()  # a helper that comes too late holds no arrays
-    for error in errors:
-        if error is not None:
-            raise error
+    for error in job.errors:
+        raise error
 
 
 def get_num_threads() -> int:
@@ -176,11 +228,7 @@ def get_num_threads() -> int:
 def set_num_threads(n: int) -> None:
     """Let n threads, the caller among them, work on one kernel of ours, and as many on one of NumPy's products."""
     global _helpers
-    _helpers.stop()
+    _helpers.announce(None, _helpers.started)
     _helpers = _Helpers(n)
-    for name in ("scipy_openblas_set_num_threads64_", "scipy_openblas_set_num_threads", "openblas_set_num_threads64_",
-                 "openblas_set_num_threads", "MKL_Set_Num_Threads"):  # fmt: skip
-        setter = getattr(_blas, name, None)
-        if setter is not None:
-            setter(ctypes.c_int(n))
-            return
+    if _set_blas_threads:
+        _set_blas_threads(n)

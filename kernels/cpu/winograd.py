@@ -20,6 +20,7 @@ finite, and it is computed as it stands if not.
 import numpy as np
 
 from ..reference.conv import Array, Pair
+from .linear import product
 from .threads import compiled, share
 from .tile import COLUMNS, LANES, ROWS, TILE, TRANSFORM, UNTRANSFORM, call, keep, multiply
 
@@ -39,7 +40,7 @@ def conv(x: Array, w: Array, b: Array, y: Array, before: Pair, block: int) -> bo
     """
     channels, outputs = w.shape[2:]
     with np.errstate(over="ignore", invalid="ignore"):  # then y is not finite
-        halves = np.matmul(_G, np.matmul(_G, w.reshape(3, -1)).reshape(4, 3, -1))  # (4, 4, C·O)
+        halves = product(_G, product(_G, w.reshape(3, -1)).reshape(4, 3, -1))  # (4, 4, C·O)
     u = np.ascontiguousarray(halves.reshape(16, channels, -1, COLUMNS).swapaxes(1, 2))  # (16, panels, C, COLUMNS)
     squares = y.shape[0] * (-(-y.shape[1] // 2)) * (-(-y.shape[2] // 2))
     at_once = max(1, min(16, 6250 // (channels + outputs) // ROWS)) * ROWS

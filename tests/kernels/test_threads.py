@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tinyart.kernels.cpu import threads
+from tinyart.kernels.cpu.linear import product
 from tinyart.kernels.cpu.threads import share
 
 import tinyart as ta
@@ -94,18 +95,10 @@ def test_a_forked_child_has_helpers_of_its_own() -> None:
 
 
 def test_the_number_is_numpys_too() -> None:
-    threadpoolctl = pytest.importorskip("threadpoolctl")
-
-    def blas() -> list[int]:
-        return [library["num_threads"] for library in threadpoolctl.threadpool_info()
-                if library["user_api"] == "blas" and "numpy" in library["filepath"]]
-
-    if not blas():
-        pytest.skip("NumPy's BLAS is none that threadpoolctl knows")
     for number in (1, 2):
         threads.set_num_threads(number)
         assert threads.get_num_threads() == number
-        assert set(blas()) == {number}
+        assert numpys_threads() == number
 
 
 def test_the_public_setting() -> None:
@@ -116,31 +109,82 @@ def test_the_public_setting() -> None:
             ta.set_num_threads(wrong)  # type: ignore[arg-type]
 
 
-SLEEPY = """
-import ctypes, sys, threading
+def numpys_threads() -> int:
+    """Of NumPy's BLAS, by another way than ours."""
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    found = [library["num_threads"] for library in threadpoolctl.threadpool_info()
+             if library["user_api"] == "blas" and "numpy" in library["filepath"]]
+    if not found:
+        pytest.skip("NumPy's BLAS is none that threadpoolctl knows")
+    return int(found[0])
+
+
+def test_blas_is_serial_inside_and_as_before_after() -> None:
+    threads.set_num_threads(2)
+    with threads.serial_blas:
+        assert numpys_threads() == 1
+        with pytest.raises(ZeroDivisionError), threads.serial_blas:
+            raise ZeroDivisionError
+        assert numpys_threads() == 1  # the first one is still inside
+    assert numpys_threads() == 2
+
+
+def test_blas_is_as_before_after_many_callers() -> None:
+    threads.set_num_threads(2)
+    a = np.random.default_rng(0).normal(size=(200, 200))
+
+    def call() -> None:
+        for _ in range(100):
+            assert np.allclose(product(a, a), a @ a)
+
+    callers = [threading.Thread(target=call) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert numpys_threads() == 2
+
+
+def test_a_helper_rests_and_is_woken() -> None:
+    """Jobs come while it waits for one, and after it went to sleep."""
+    threads.set_num_threads(2)
+    for pause in (0, 0, 0.001, 0.05, 0, 0.05):
+        names: set[int] = set()
+        share(lambda first, end, names: (time.sleep(0.01), names.add(threading.get_ident())), 4, 1, names)
+        assert len(names) == 2
+        time.sleep(pause)
+
+
+def test_several_callers_share_the_helpers() -> None:
+    threads.set_num_threads(3)
+    wrong: list[int] = []
+
+    def call(number: int) -> None:
+        for _ in range(200):
+            counts = np.zeros(12, int)
+            share(lambda first, end, counts: np.add(counts[first:end], 1, out=counts[first:end]), 12, 1, counts)
+            if not (counts == 1).all():
+                wrong.append(number)
+
+    callers = [threading.Thread(target=call, args=(n,)) for n in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert not wrong
+
+
+AT_ONCE = """
 import numpy as np
-a = np.random.default_rng(0).normal(size=(300, 300))
-before = a @ a
-stop = threading.Event()
-if "threads" in sys.argv:
-    threading.Thread(target=stop.wait).start()
-import tinyart.kernels.cpu.threads as threads
-stop.set()
-assert np.array_equal(a @ a, before)
-threads.set_num_threads(2)
-assert np.allclose(a @ a, before)
-blas = ctypes.CDLL(np._core._multiarray_umath.__file__)
-print(blas.openblas_thread_timeout() if hasattr(blas, "openblas_thread_timeout") else "another BLAS")
+from tinyart.kernels.cpu import threads
+from tinyart.kernels.cpu.linear import product
+threads.set_num_threads(4)
+a = np.ones((400, 400), np.float32)
+for _ in range(3):
+    threads.share(lambda first, end: a @ a, 16, 1)
 """
 
 
-@pytest.mark.parametrize(("arguments", "environment", "expected"), [
-    ([], {}, 22), (["threads"], {}, 0), ([], {"OPENBLAS_THREAD_TIMEOUT": "20"}, 20)])
-def test_blas_does_not_spin_for_long(arguments: list[str], environment: dict[str, str], expected: int) -> None:
-    """Unless another thread could be in the middle of a product, or the user said how long. 0 is OpenBLAS's default."""
-    kept = {key: value for key, value in os.environ.items() if key != "OPENBLAS_THREAD_TIMEOUT"}
-    done = subprocess.run([sys.executable, "-c", SLEEPY, *arguments], env=kept | environment, text=True, timeout=60,
-                          capture_output=True, check=True)
-    if "another" in done.stdout:
-        pytest.skip("NumPy's BLAS is not OpenBLAS")
-    assert int(done.stdout) == expected
+def test_the_process_ends_while_helpers_wait() -> None:
+    for _ in range(5):
+        subprocess.run([sys.executable, "-c", AT_ONCE], check=True, timeout=60)
