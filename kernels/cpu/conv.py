@@ -17,7 +17,8 @@ vectors, and the sums leave their registers once in _DEPTH steps. They start fro
 Kernels 3 × 3 of stride 1 with many channels go through winograd.py.
 
 Up to four columns are dot products instead, whose vectors run along the inner sum: nothing is computed for columns
-that are not there. Depthwise convolution has its own tile: a multiply-add for each number read, bound by memory.
+that are not there. Depthwise convolution has its own tile: a multiply-add for each number read, bound by memory, which
+it asks for _AHEAD of time: 3.8 ms instead of 5.2 for 64 images of 28 x 28 x 128 on two cores.
 
 conv_weight: a task takes some images, a few at a time, turns them so that neighbours along a row, image by image, are
 next to each other (the inner sum), and packs g into panels. Its rows are the channels of one tap or, where those are
@@ -69,6 +70,7 @@ _ROWS_AT_ONCE = 16 * ROWS
 _DEPTH = 768
 _BLOCK = 1 << 22  # multiply-adds that are worth a thread: 90 µs
 _OUTER, _DOT, _CHANNELS = range(3)
+_AHEAD = 24  # pixels; no matter how many exactly, from 12 on
 
 
 def conv(
@@ -371,15 +373,14 @@ def _gather(first: int, end: int, source: Array, packed: Array, bias: Array, y: 
                 steps[i * k2 + j, 0] = (i * step_down * width_in + j * step_across) * channels_in
                 steps[i * k2 + j, 1] = ((tap_down + i) * kernel_across + tap_across + j) * inner * unit
         if kind == _CHANNELS:
-            for m in range(0, count, 4 * CHANNEL_ROWS):  # few enough that memory is walked in order
-                tiles = min(4, (count - m + CHANNEL_ROWS - 1) // CHANNEL_ROWS)
+            for m in range(0, count, CHANNEL_ROWS):  # memory is walked in order
                 t = 0
                 while t < groups:
                     lanes = CHANNELS if groups - t >= CHANNELS else min(LANES, groups - t)
                     call(tile, (CHANNELS_FULL if lanes == CHANNELS else CHANNELS_PART, source.ctypes.data + 4 * t,
-                                a_rows.ctypes.data + 8 * m, y.ctypes.data + 4 * t, c_rows.ctypes.data + 8 * m, tiles,
-                                packed.ctypes.data + 4 * t, steps.ctypes.data, len(steps), lanes, 0,
-                                bias.ctypes.data + 4 * t))
+                                a_rows.ctypes.data + 8 * m, y.ctypes.data + 4 * t, c_rows.ctypes.data + 8 * m, 1,
+                                packed.ctypes.data + 4 * t, steps.ctypes.data, len(steps), lanes,
+                                2 * _AHEAD * channels_in, bias.ctypes.data + 4 * t))
                     t += lanes
             keep((a_rows, c_rows, steps, spare))
             continue

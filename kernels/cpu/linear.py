@@ -44,6 +44,9 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
     with serial_blas:
         if out.ndim == 2:
             kernel, size, part = _cut(a, b, _rows, _columns)
+            if a.shape[1] > 8 * max(out.shape) and part < size:  # a deep one is rather a sum of products
+                _add_up(a, b, out, -(-size // part))
+                return out
             share(kernel, size, part, a, b, out)
         else:
             share(_matrices, len(out), -(-len(out) // _threads(out.size * a.shape[-1])), a, b, out)
@@ -99,7 +102,19 @@ def _cut(a: Array, b: Array, rows: Any, columns: Any) -> tuple[Any, int, int]:
     return kernel, size, max(1, -(-size // (16 * threads)) * 16)
 
 
+def _add_up(a: Array, b: Array, out: Array, parts: int) -> None:
+    sums = np.empty((parts, *out.shape), out.dtype)
+    part = -(-a.shape[1] // parts)
+    share(_terms, parts, 1, a, b, sums, part)
+    np.sum(sums, axis=0, out=out)
+
+
 # ---- some of the columns or rows of a product
+
+
+def _terms(first: int, end: int, a: Array, b: Array, sums: Array, part: int) -> None:
+    for i in range(first, end):
+        np.matmul(a[:, i * part : (i + 1) * part], b[i * part : (i + 1) * part], out=sums[i])
 
 
 def _columns(first: int, end: int, a: Array, b: Array, out: Array) -> None:

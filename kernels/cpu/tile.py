@@ -102,6 +102,11 @@ class _Emit:
         load = self.declare(f"llvm.masked.load.v{LANES}f32.p0", self.vector, _POINTER, _INT32, mask.type, self.vector)
         return self.builder.call(load, [place, _INT32(4), mask, self.zero])
 
+    def prefetch(self, place: Any, to_write: bool) -> None:
+        """Of a place that need not exist."""
+        prefetch = self.declare("llvm.prefetch.p0", ir.VoidType(), _POINTER, _INT32, _INT32, _INT32)
+        self.builder.call(prefetch, [place, _INT32(int(to_write)), _INT32(3), _INT32(1)])
+
     def store_first(self, count: Any, sums: list[Any], places: list[Any]) -> None:
         """The first `count` ≤ LANES lanes of each sum, by powers of two."""
         done, lanes = cgutils.alloca_once_value(self.builder, _INDEX(0)), LANES
@@ -235,14 +240,19 @@ def _outer(rows: int, vectors: int, part: bool = False, flat: bool = False) -> A
 
 
 def _channels(rows: int, vectors: int) -> Any:
-    """With one vector, k of its lanes."""
+    """With one vector, k of its lanes. Rows of a and c are fetched into the cache last // 2 numbers ahead."""
 
     def emit(e: _Emit, a: Any, a_table: Any, c: Any, c_table: Any, tiles: Any, b: Any, steps: Any, count: Any,
-             k: Any, add: Any, start: Any) -> None:  # fmt: skip
+             k: Any, last: Any, start: Any) -> None:  # fmt: skip
         mask, counts = (e.first(k), [k]) if vectors == 1 else (None, [None] * vectors)
-        add = e.builder.trunc(add, ir.IntType(1))
+        add, ahead = e.builder.trunc(last, ir.IntType(1)), e.builder.ashr(last, _INDEX(1))
+        final = e.entry(steps, e.builder.mul(e.builder.sub(count, _INDEX(1)), _INDEX(2)))
         with e.tiles(tiles, rows, a_table, c_table) as (a_place, c_place):
             a_rows, c_rows = e.rows(a, a_place, rows), e.rows(c, c_place, rows)
+            for a_row, c_row in zip(a_rows, c_rows, strict=True):
+                for line in range(0, vectors * LANES, 16):  # 64 bytes
+                    e.prefetch(e.at(a_row, final, ahead, line), to_write=False)
+                    e.prefetch(e.at(c_row, ahead, line), to_write=True)
             sums = e.sums(c_rows, counts, add, e.pointer(start))
             with e.steps(steps, count) as (a_step, b_step):
                 b_row = [e.load(e.at(e.pointer(b), b_step, v * LANES), mask) for v in range(vectors)]
