@@ -69,6 +69,7 @@ Ints = tuple[int, ...]
 _ROWS_AT_ONCE = 16 * ROWS
 _DEPTH = 768
 _BLOCK = 1 << 22  # multiply-adds that are worth a thread: 90 µs
+_ELEMENTS = 1 << 15  # of a sum of parts
 _OUTER, _DOT, _CHANNELS = range(3)
 _AHEAD = 24  # pixels; no matter how many exactly, from 12 on
 
@@ -119,11 +120,19 @@ def conv_weight(
         return product(x.reshape(-1, x.shape[3]).T, g.reshape(-1, g.shape[3])).reshape(shape)
     by_channel, geometry, jobs, tasks, parts, work = _weight_plan(x.shape, g.shape, shape, stride, padding, dilation,
                                                                   groups)  # fmt: skip
-    sums = np.zeros((parts, math.prod(shape)), np.float32)
+    sums = np.empty((parts, math.prod(shape)), np.float32)
     kernel = _weight_channels if by_channel else _weight
     share(kernel, len(tasks), _worth(len(tasks), work), x.reshape(-1), g.reshape(-1), sums.reshape(-1), geometry, jobs,
           tasks, TILE)  # fmt: skip
-    return (sums[0] if parts == 1 else sums.sum(axis=0)).reshape(shape)
+    total = sums[0]
+    if parts > 1:
+        total = np.empty_like(total)
+        share(_total, total.size, _ELEMENTS, sums, total)
+    return total.reshape(shape)
+
+
+def _total(first: int, end: int, sums: Array, total: Array) -> None:
+    np.sum(sums[:, first:end], axis=0, out=total[first:end])
 
 
 def _fits(*arrays: Array) -> bool:
@@ -415,6 +424,9 @@ def _weight(first: int, end: int, x: Array, g: Array, sums: Array, geometry: Int
     for task in range(first, end):
         n0, n1, part, t0, t1 = tasks[task, 0], tasks[task, 1], tasks[task, 2], tasks[task, 3], tasks[task, 4]
         part *= kernel_down * kernel_across * inner * channels_out
+        for r in range(kernel_down * kernel_across * inner * groups):
+            row = part + r * columns
+            sums[row + t0 : row + t1] = np.float32(0)
         padded = t0 + (t1 - t0) // COLUMNS * COLUMNS
         padded += panel_width(t1 - padded) - t0
         pixels = rows_out * columns_out
@@ -513,6 +525,8 @@ def _weight_channels(first: int, end: int, x: Array, g: Array, sums: Array, geom
     a_rows, c_rows = np.empty(CHANNEL_ROWS, np.int64), np.empty(CHANNEL_ROWS, np.int64)
     spare = np.empty(channels_in + CHANNELS, np.float32)
     for task in range(first, end):
+        for c in range(sums_apart):
+            sums[tasks[task, 2] * sums_apart + c] = 0
         for n in range(tasks[task, 0], tasks[task, 1]):
             for job in range(len(jobs)):
                 i0, i1, j0, j1 = jobs[job, 0], jobs[job, 1], jobs[job, 2], jobs[job, 3]
