@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -220,3 +222,11 @@ def test_all_rows_have_data_a_floor_and_a_kind() -> None:
         operations, moved = row.floor()
         assert (operations + moved > 0) == (row.kind in kinds)
         assert math.isfinite(operations + moved)
+
+
+def test_the_profile_of_a_step_names_its_kernels_and_their_loops() -> None:
+    done = subprocess.run([sys.executable, "-m", "benchmarks.profile", "step/rnn-T64-B16-I64-H256"], cwd=measure.ROOT,
+                          capture_output=True, text=True, check=True, timeout=300)
+    names = [line.split()[0] for line in done.stdout.splitlines()]
+    assert names.index("_rnn_backward") > names.index("rnn_backward") > 0
+    assert {"rnn", "_rnn", "dense", "adam_all_", "outside"} <= set(names)

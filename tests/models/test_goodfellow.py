@@ -1,6 +1,7 @@
 """The 2014 GAN: its networks against plain float64, and a step against the two players' gradients taken apart."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -155,18 +156,22 @@ def test_a_step_computes_neither_players_gradient_twice_nor_one_that_is_not_used
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Products: 3 + 2·3 forward; for D 2·3 of weights and 2·2 of inputs; for G 3 of D's inputs, 3 and 2 of its own."""
-    from tinyart.kernels.cpu import linear
+    trainer, products = GoodfellowTrainer(IMAGES), [0]
 
-    trainer, products, matmul = GoodfellowTrainer(IMAGES), [], linear.matmul
+    def counting(name: str, count: Callable[..., int]) -> None:
+        kernel = getattr(backend._cpu, name)
 
-    def counted(a: Any, b: Any) -> Any:
-        products.append((a.shape, b.shape))
-        return matmul(a, b)
+        def counted(*arguments: Any, **settings: Any) -> Any:
+            products[0] += count(*arguments, **settings)
+            return kernel(*arguments, **settings)
 
-    monkeypatch.setattr(linear, "matmul", counted)  # of `dense` and its gradients
-    monkeypatch.setattr(backend._cpu, "matmul", counted)
+        monkeypatch.setattr(backend._cpu, name, counted)
+
+    counting("matmul", lambda a, b: 1)
+    counting("dense", lambda x, w, b, **_: 1)
+    counting("dense_backward", lambda g, x, w, y, activation, slope, wanted: wanted[0] + wanted[1])
     trainer.step(IMAGES)
-    assert len(products) == 27
+    assert products == [27]
 
 
 def test_the_losses_start_at_log_2() -> None:
