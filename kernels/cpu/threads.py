@@ -22,6 +22,7 @@ import ctypes
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -89,6 +90,12 @@ class _SerialBlas:
     def __init__(self) -> None:
         self.lock, self.inside, self.before = threading.Lock(), 0, 1
 
+    def leave(self) -> None:
+        """As if nobody were inside."""
+        if self.inside:
+            _set_blas_threads(self.before)
+        self.lock, self.inside = threading.Lock(), 0
+
     def __enter__(self) -> None:
         with self.lock:
             if self.inside == 0:
@@ -135,7 +142,8 @@ class _Job:
             self.errors.append(error)
 
 
-_yield: Any = os.sched_yield if DISABLE_JIT else numba.types.ExternalFunction("sched_yield", numba.types.intc())
+_yield: Any = partial(time.sleep, 0) if DISABLE_JIT else numba.types.ExternalFunction(
+    "sched_yield" if os.name == "posix" else "SwitchToThread", numba.types.intc())
 
 
 @compiled
@@ -191,6 +199,8 @@ def _after_fork() -> None:
     """A fork takes the calling thread along, and none of the helpers or of those inside `serial_blas`."""
     global _helpers
     _helpers = _Helpers(_helpers.threads)
+    if isinstance(serial_blas, _SerialBlas):
+        serial_blas.leave()
 
 
 if hasattr(os, "register_at_fork"):

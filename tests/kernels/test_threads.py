@@ -155,6 +155,28 @@ def test_a_helper_rests_and_is_woken() -> None:
         time.sleep(pause)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_multiplies_though_another_thread_was_inside() -> None:
+    threads.set_num_threads(2)
+    a, entered, leave = np.ones((300, 300)), threading.Event(), threading.Event()
+
+    def inside() -> None:
+        with threads.serial_blas:
+            entered.set()
+            leave.wait(30)
+
+    other = threading.Thread(target=inside)
+    other.start()
+    entered.wait(30)
+    child = os.fork()
+    if child == 0:
+        right = np.array_equal(product(a, a), a * 300) and numpys_threads() == 2
+        os._exit(0 if right else 1)
+    leave.set()
+    other.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def test_several_callers_share_the_helpers() -> None:
     threads.set_num_threads(3)
     wrong: list[int] = []
