@@ -108,7 +108,9 @@ def table(rows: Rows, clock: str = "seconds") -> str:
 
 
 def readme(results: dict[str, Any]) -> str:
-    """The training steps and what comes before them as a table in Markdown, the worst first; means of the others."""
+    """The training steps and what comes before them as a table in Markdown, the worst first; of the others those that
+    lose, and means.
+    """
     rows = {name: row for name, row in results["rows"].items() if name.split("/")[0] in ("step", "overhead")}
     contenders = [name for name in [OURS, *peers_of(rows)]
                   if any(name in times(row) for row in rows.values())]
@@ -117,6 +119,8 @@ def readme(results: dict[str, Any]) -> str:
     lines += [" | ".join([f"| {name}", *cells(rows[name], contenders, "seconds")]) + " |" for name in in_order(rows)]
     means = [f"{group} {statistics.geometric_mean(values):.2f} (lowest {min(values):.2f}, {len(values)} rows)"
              for group, values in groups(results["rows"]).items() if group != "overhead"]
+    others = {name: row for name, row in results["rows"].items() if name not in rows}
+    losing = [f"{name} {value:.2f}" for name in in_order(others) if (value := ratio(others[name], "seconds") or 1) < 1]
     known = ", ".join(f"{name} {versions[name]}" for name in versions if versions[name] != "none")
     return "\n".join([
         *lines, "",
@@ -125,6 +129,7 @@ def readme(results: dict[str, Any]) -> str:
         "at the machine's own rate of matrix products, and the bytes at its memory's. *memory*: tinyart's peak over",
         "PyTorch's.",
         f"Geometric means of the ratios: {'; '.join(means)}.", "",
+        *([f"Of the other rows these lose: {', '.join(losing)}.", ""] if losing else []),
         f"{here['cpu']}, {here['cores']} cores, {here['memory GiB']} GiB, {here['system']}; {known}.", ""])
 
 

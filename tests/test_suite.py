@@ -162,7 +162,9 @@ def results(**found: Any) -> dict[str, Any]:
 def test_the_readme_has_the_results_between_its_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     readme, out = tmp_path / "README.md", tmp_path / "suite.json"
     readme.write_text("before\n<!-- python -m benchmarks --readme -->\nold\n<!-- end -->\nafter\n")
-    out.write_text(json.dumps(results(a=made(tinyart=1.0, torch=0.5))))
+    found = results(a=made(tinyart=1.0, torch=0.5))
+    found["rows"] |= {"conv/won": made(tinyart=1.0, torch=2.0), "conv/lost": made(tinyart=1.0, torch=0.75)}
+    out.write_text(json.dumps(found))
     monkeypatch.setattr(suite, "README", readme)
     monkeypatch.setattr("sys.argv", ["benchmarks", "--readme", "--out", str(out)])
     suite.main()
@@ -170,6 +172,7 @@ def test_the_readme_has_the_results_between_its_marks(tmp_path: Path, monkeypatc
     assert text.startswith("before\n<!-- python")
     assert text.endswith("<!-- end -->\nafter\n")
     assert "| step/a | 1.00 s ±225% | 500 ms ±450% | 0.50 | 50% | 1.00 |" in text
+    assert "Of the other rows these lose: conv/lost 0.75.\n" in text
     suite.main()
     assert readme.read_text() == text
 
