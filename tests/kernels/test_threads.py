@@ -158,6 +158,7 @@ def test_a_helper_rests_and_is_woken() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_multiplies_though_another_thread_was_inside() -> None:
     threads.set_num_threads(2)
+    assert numpys_threads() == 2  # or skipped, here and not in the child
     a, entered, leave = np.ones((300, 300)), threading.Event(), threading.Event()
 
     def inside() -> None:
@@ -170,8 +171,11 @@ def test_a_forked_child_multiplies_though_another_thread_was_inside() -> None:
     entered.wait(30)
     child = os.fork()
     if child == 0:
-        right = np.array_equal(product(a, a), a * 300) and numpys_threads() == 2
-        os._exit(0 if right else 1)
+        right = False
+        try:
+            right = np.array_equal(product(a, a), a * 300) and numpys_threads() == 2
+        finally:
+            os._exit(0 if right else 1)  # and never back into pytest
     leave.set()
     other.join()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
