@@ -23,7 +23,7 @@ from ..reference.recurrent import Array, Gradients, Lengths, flat
 from .linear import product
 from .math import sigmoid32, tanh32
 from .threads import compiled, contracted, get_num_threads, plain, share
-from .tile import _FUSED, COLUMNS, LANES, ROWS, VECTORS
+from .tile import _FUSED, COLUMNS, LANES, ROWS, UNROLLED, VECTORS
 
 _SHARED_FROM = 1 << 21  # multiply-adds: 40 µs on one core
 _STEPS = 3  # of fewer the packing of R is not worth it
@@ -48,7 +48,7 @@ def rnn_backward(g: Array, x: Array, W: Array, R: Array, h0: Array, y: Array,
     dz, dh = np.empty_like(y), np.zeros(h0.shape, np.float32)
     _share(_rnn_backward, x, R, *_plain(g, y), _panels(R.T, 1)[0], dz, dh, _ends(x, lengths), reverse,
            activation == "relu")  # fmt: skip
-    return *_input_gradients(x, W, dz, wanted), _recurrent_gradient(y, h0, dz, reverse), _sum(dz), dh
+    return *_input_gradients(x, W, dz, wanted), product(flat(_before(y, h0, reverse)).T, flat(dz)), _sum(dz), dh
 
 
 def lstm(x: Array, W: Array, R: Array, b: Array, h0: Array, c0: Array, *,
@@ -69,7 +69,8 @@ def lstm_backward(gy: Array, gc: Array, x: Array, W: Array, R: Array, h0: Array,
         return reference.lstm_backward(gy, gc, x, W, R, h0, c0, y, c, gates, lengths, reverse, wanted)
     dz, dh, dc = np.empty_like(gates), np.zeros(h0.shape, np.float32), np.array(gc, order="C")
     _share(_lstm_backward, x, R, *_plain(gy, c, gates, c0), _panels(R.T, 1)[0], dz, dh, dc, _ends(x, lengths), reverse)
-    return *_input_gradients(x, W, dz, wanted), _recurrent_gradient(y, h0, dz, reverse), _sum(dz), dh, dc
+    return (*_input_gradients(x, W, dz, wanted), product(flat(_before(y, h0, reverse)).T, flat(dz)), _sum(dz), dh,
+            dc)  # fmt: skip
 
 
 def gru(x: Array, W: Array, R: Array, b: Array, h0: Array, *,
@@ -91,9 +92,9 @@ def gru_backward(g: Array, x: Array, W: Array, R: Array, h0: Array, y: Array, ga
         return reference.gru_backward(g, x, W, R, h0, y, gates, lengths, reverse, wanted)
     size, d, dh = h0.shape[1], np.empty_like(gates), np.zeros(h0.shape, np.float32)
     _share(_gru_backward, x, R, *_plain(g, y, gates, h0), _panels(R.T, 1)[0], d, dh, _ends(x, lengths), reverse)
-    gR = np.empty_like(R)
-    gR[:, : 2 * size] = _recurrent_gradient(y, h0, d[:, :, : 2 * size], reverse)
-    gR[:, 2 * size :] = _recurrent_gradient(y, h0, d[:, :, 3 * size :], reverse)
+    gR, states, rows = np.empty_like(R), flat(_before(y, h0, reverse)).T, flat(d)
+    product(states, rows[:, : 2 * size], out=gR[:, : 2 * size])
+    product(states, rows[:, 3 * size :], out=gR[:, 2 * size :])
     return *_input_gradients(x, W, d[:, :, : 3 * size], wanted), gR, _sum(d), dh
 
 
@@ -136,10 +137,9 @@ def _input_gradients(x: Array, W: Array, dz: Array, wanted: Sequence[bool]) -> t
     return _inputs(dz, W.T) if wanted[0] else None, product(flat(x).T, flat(dz))
 
 
-def _recurrent_gradient(y: Array, h0: Array, dz: Array, reverse: bool) -> Array:
-    """As the reference's."""
-    first, earlier, later = (dz[-1], y[1:], dz[:-1]) if reverse else (dz[0], y[:-1], dz[1:])
-    return product(flat(earlier).T, flat(later)) + product(h0.T, first)
+def _before(y: Array, h0: Array, reverse: bool) -> Array:
+    """The state before each step. A copy costs less than a product for h0 of its own."""
+    return np.concatenate([y[1:], h0[None]] if reverse else [h0[None], y[:-1]])
 
 
 def _sum(dz: Array) -> Array:
@@ -409,18 +409,26 @@ def _make_tile(rows: int) -> Any:
                 with part:
                     for target, mask, total in places:
                         builder.store(builder.call(load, [target, lane(4), mask, undefined]), total)
-            with cgutils.for_range(builder, k) as loop:
-                first = builder.mul(loop.index, index(COLUMNS))
+
+            def step(place: Any) -> None:
+                first = builder.mul(place, index(COLUMNS))
                 row = [builder.load(at(b, builder.add(first, index(v * LANES))), align=4, typ=vector)
                        for v in range(VECTORS)]  # fmt: skip
                 for m in range(rows):
-                    x = builder.load(at(a, builder.add(loop.index, builder.mul(am, index(m)))), typ=scalar)
+                    x = builder.load(at(a, builder.add(place, builder.mul(am, index(m)))), typ=scalar)
                     x = everywhere(x, vector)
                     for v in range(VECTORS):
                         total = places[m * VECTORS + v][2]
                         now = builder.load(total, typ=vector)
                         builder.store(builder.call(fma, [x, row[v], now]) if _FUSED
                                       else builder.fadd(builder.fmul(x, row[v]), now), total)  # fmt: skip
+
+            unrolled = builder.and_(k, index(-UNROLLED))
+            with cgutils.for_range_slice(builder, index(0), unrolled, index(UNROLLED), inc=True) as (place, _):
+                for n in range(UNROLLED):
+                    step(builder.add(place, index(n)))
+            with cgutils.for_range_slice(builder, unrolled, k, index(1), inc=True) as (place, _):
+                step(place)
             with builder.if_else(full) as (whole, part):
                 with whole:
                     for target, _, total in places:

@@ -55,7 +55,7 @@ CHANNEL_ROWS, CHANNEL_VECTORS = 3, 4  # of `channels`
 CHANNELS = CHANNEL_VECTORS * LANES
 SPARE = max(ROWS, HALF_ROWS, CHANNEL_ROWS, *DOT_ROWS)  # rows that fill the last tile
 _SHORT = 8  # terms of a step that are steps of their own
-_UNROLLED = 4  # terms at a time: counting takes 1 instruction in 21 and not, as in LLVM's pairs, 1 in 11
+UNROLLED = 4  # terms at a time: counting takes 1 instruction in 21 and not, as in LLVM's pairs, 1 in 11
 
 
 class _Emit:
@@ -233,9 +233,9 @@ def _outer(rows: int, vectors: int, part: bool = False, flat: bool = False) -> A
                 if flat:
                     step(_INDEX(0))
                 else:
-                    whole = e.builder.and_(k, _INDEX(-_UNROLLED))
-                    with cgutils.for_range_slice(e.builder, _INDEX(0), whole, _INDEX(_UNROLLED), inc=True) as (at, _):
-                        for n in range(_UNROLLED):
+                    whole = e.builder.and_(k, _INDEX(-UNROLLED))
+                    with cgutils.for_range_slice(e.builder, _INDEX(0), whole, _INDEX(UNROLLED), inc=True) as (at, _):
+                        for n in range(UNROLLED):
                             step(e.builder.add(at, _INDEX(n)))
                     with cgutils.for_range_slice(e.builder, whole, k, _INDEX(1), inc=True) as (at, _):
                         step(at)
