@@ -25,6 +25,7 @@ _CODES = {"none": NONE, "relu": RELU, "leaky_relu": LEAKY_RELU, "sigmoid": SIGMO
 _BLOCK = 1 << 16  # elements to a block: some 50 µs
 _WORTH = 1 << 22  # multiply-adds that are worth all threads: 100 µs on one core
 _SUM = 32  # rows that are summed in float32, before the sum goes into float64
+_PART = 512  # rows to a sum of their own: many rows of few columns are cut there, few rows of many by columns
 
 _0, _1 = np.float32(0), np.float32(1)
 
@@ -72,16 +73,19 @@ def dense_backward(
         return reference.dense_backward(g, x, w, y, activation, slope, wanted)
     h, gw, gb = plain(g), None, None
     if activation != "none" or wanted[2]:
-        out, gb = np.empty_like(h) if activation != "none" else h, np.empty(g.shape[1], np.float32)
-        settings = h, plain(y), out, gb, np.int64(_CODES[activation]), np.float32(slope)
+        out, parts = np.empty_like(h) if activation != "none" else h, -(-len(h) // _PART)
+        sums = np.empty((parts, g.shape[1]), np.float64)
+        settings = h, plain(y), out, sums, np.int64(_CODES[activation]), np.float32(slope)
         kernel, size, part = _cut(x.T, h, _deactivate, _backward_columns)
         if wanted[1] and kernel is _backward_columns:
             gw = np.empty(w.shape, np.float32)
             with serial_blas:
                 share(kernel, size, part, x, gw, *settings)
+        elif parts > 1:
+            share(_deactivate_rows, parts, max(1, _BLOCK // (_PART * g.shape[1])), *settings)
         else:
-            share(_deactivate, g.shape[1], max(16, _BLOCK // g.shape[0]), *settings)
-        h = out
+            share(_deactivate, g.shape[1], max(16, _BLOCK // len(h)), *settings)
+        gb, h = np.add.reduce(sums, 0).astype(np.float32), out
     if wanted[1] and gw is None:
         gw = matmul(x.T, h)
     return matmul(h, w.T) if wanted[0] else None, gw, gb if wanted[2] else None
@@ -140,6 +144,12 @@ def _dense_rows(first: int, end: int, x: Array, w: Array, y: Array, *settings: A
     _activate(0, y.shape[1], y[first:end], *settings)
 
 
+def _deactivate_rows(first: int, end: int, g: Array, y: Array, h: Array, sums: Array, *settings: Any) -> None:
+    for part in range(first, end):
+        rows = slice(part * _PART, (part + 1) * _PART)
+        _deactivate(0, g.shape[1], g[rows], y[rows], h[rows], sums[part : part + 1], *settings)
+
+
 def _backward_columns(first: int, end: int, x: Array, gw: Array, *settings: Any) -> None:
     _deactivate(first, end, *settings)
     h = settings[2]
@@ -175,8 +185,8 @@ def _activate(first: int, end: int, y: Array, b: Array, code: int, slope: Any) -
 
 
 @contracted
-def _deactivate(first: int, end: int, g: Array, y: Array, h: Array, gb: Array, code: int, slope: Any) -> None:
-    """h = g·f', gb = Σ over rows of h, on columns first to end: 32 rows at a time in float32, then in float64"""
+def _deactivate(first: int, end: int, g: Array, y: Array, h: Array, sums: Array, code: int, slope: Any) -> None:
+    """h = g·f', and its sums over each _PART of the rows, on columns first to end: 32 rows at a time in float32"""
     rows, columns = len(g), end - first
     part, total = np.zeros(columns, np.float32), np.zeros(columns, np.float64)
     for i in range(rows):
@@ -204,5 +214,7 @@ def _deactivate(first: int, end: int, g: Array, y: Array, h: Array, gb: Array, c
             for j in range(columns):
                 total[j] += part[j]
                 part[j] = _0
-    for j in range(columns):
-        gb[first + j] = total[j]
+        if (i + 1) % _PART == 0 or i + 1 == rows:
+            for j in range(columns):
+                sums[i // _PART, first + j] = total[j]
+                total[j] = 0

@@ -69,3 +69,15 @@ def test_dense(n: int, i: int, o: int, activation: str, wanted: tuple[bool, bool
     for a, e, terms in zip(found, expected, (o, n, n), strict=True):
         assert (a is None) == (e is None)
         assert a is None or close(a, e, terms)
+
+
+@pytest.mark.parametrize("activation", ["none", "relu", "leaky_relu", "sigmoid", "tanh"])
+@pytest.mark.parametrize(("n", "o"), [(1300, 24), (513, 3), (600, 64)])
+def test_dense_of_many_rows(n: int, o: int, activation: str) -> None:
+    """Sums of gradients of the bias in parts, which threads take by rows or by columns."""
+    x, w, b, g = normal(0, n, 30), normal(1, 30, o), normal(2, o), normal(3, n, o)
+    y = linear.dense(x, w, b, activation=activation, slope=0.2)
+    found = linear.dense_backward(g, x, w, y, activation, 0.2, (True, True, True))
+    expected = reference.dense_backward(*[a.astype(float) for a in (g, x, w, y)], activation, 0.2, (True, True, True))
+    for a, e, terms in zip(found, expected, (o, n, n), strict=True):
+        assert close(a, e, terms)
