@@ -5,12 +5,19 @@ for momentum and for the centred form each. The operations are the reference's i
 """
 
 from collections.abc import Sequence
+from ctypes import addressof, c_char
+from itertools import accumulate
 from typing import Any
 
+import numba
 import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
+from numba.extending import intrinsic
 
 from ..reference import optim as reference
-from .threads import compiled, share
+from .threads import compiled, inlined, share
 
 Array = Any
 
@@ -76,14 +83,8 @@ def adam_(
     decoupled: bool,
 ) -> None:
     """As the reference, likewise."""
-    if not _plain(p, g, m, v):
-        reference.adam_(p, g, m, v, lr=lr, beta1=beta1, beta2=beta2, eps=eps, step=step,
-                        weight_decay=weight_decay, decoupled=decoupled)  # fmt: skip
-        return
-    keep, decay = (1 - lr * weight_decay, 0.0) if decoupled else (1.0, weight_decay)
-    rate, root = lr / (1 - beta1**step), (1 - beta2**step) ** 0.5
-    scalars = [p.dtype.type(s) for s in (rate, root, 1 - beta1, beta2, 1 - beta2, eps, keep, decay)]
-    share(_adam, p.size, _BLOCK, *_flat(p, g, m, v), *scalars)
+    adam_all_([p], [g], [m], [v], lr=lr, beta1=beta1, beta2=beta2, eps=eps, step=step, weight_decay=weight_decay,
+              decoupled=decoupled)  # fmt: skip
 
 
 def sgd_all_(
@@ -134,18 +135,61 @@ def adam_all_(
     weight_decay: float,
     decoupled: bool,
 ) -> None:
-    """As the reference."""
+    """As the reference. Those of a dtype are one long row, cut among the threads wherever a block ends."""
+    together: dict[Any, list[Any]] = {}
     for arrays in zip(ps, gs, ms, vs, strict=True):
-        adam_(*arrays, lr=lr, beta1=beta1, beta2=beta2, eps=eps, step=step, weight_decay=weight_decay,
-              decoupled=decoupled)  # fmt: skip
+        if arrays[0].size and _plain(*arrays):
+            together.setdefault(arrays[0].dtype, []).append(arrays)
+        else:
+            reference.adam_(*arrays, lr=lr, beta1=beta1, beta2=beta2, eps=eps, step=step, weight_decay=weight_decay,
+                            decoupled=decoupled)  # fmt: skip
+    keep, decay = (1 - lr * weight_decay, 0.0) if decoupled else (1.0, weight_decay)
+    rate, root = lr / (1 - beta1**step), (1 - beta2**step) ** 0.5
+    for dtype, rows in together.items():
+        scalars = [dtype.type(s) for s in (rate, root, 1 - beta1, beta2, 1 - beta2, eps, keep, decay)]
+        places = np.array([[addressof(c_char.from_buffer(a)) for a in arrays] for arrays in rows])
+        ends = list(accumulate(arrays[0].size for arrays in rows))
+        share(_adam_all, ends[-1], _BLOCK, places, np.array(ends), *scalars)
+
+
+@intrinsic
+def _pointer(typing, address, like):  # type: ignore[no-untyped-def]
+    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return builder.inttoptr(arguments[0], ir.PointerType())
+
+    return types.CPointer(like)(address, like), codegen
+
+
+def _row_at(address: Any, first: Any, count: Any, like: Any) -> Any:
+    """Numbers first to first + count from `address` on, of the type of `like`: of arrays too many to be arguments."""
+    return numba.carray(_pointer(address, like), (first + count,))[first:]  # type: ignore[call-arg]
+
+
+def _from_address(address: Any, first: Any, count: Any, like: Any) -> Any:
+    memory = (c_char * (count * like.itemsize)).from_address(int(address + first * like.itemsize))
+    return np.frombuffer(memory, like.dtype)
+
+
+_row: Any = _from_address if DISABLE_JIT else inlined(_row_at)
 
 
 @compiled
-def _adam(
-    first: int, end: int, p: Array, g: Array, m: Array, v: Array,
-    rate: Any, root: Any, fresh1: Any, beta2: Any, fresh2: Any, eps: Any, keep: Any, decay: Any,
-) -> None:  # fmt: skip
-    p, g, m, v = p[first:end], g[first:end], m[first:end], v[first:end]
+def _adam_all(first: int, end: int, places: Array, ends: Array, rate: Any, root: Any, fresh1: Any, beta2: Any,
+              fresh2: Any, eps: Any, keep: Any, decay: Any) -> None:  # fmt: skip
+    """places: (parameters, 4) addresses of p, g, m and v. ends: of each parameter in the row of all of them."""
+    for k in range(len(ends)):
+        start = ends[k - 1] if k else 0
+        low, high = max(first, start), min(end, ends[k])
+        if low >= high:
+            continue
+        p, g = _row(places[k, 0], low - start, high - low, rate), _row(places[k, 1], low - start, high - low, rate)
+        m, v = _row(places[k, 2], low - start, high - low, rate), _row(places[k, 3], low - start, high - low, rate)
+        _adam(p, g, m, v, rate, root, fresh1, beta2, fresh2, eps, keep, decay)
+
+
+@compiled
+def _adam(p: Array, g: Array, m: Array, v: Array, rate: Any, root: Any, fresh1: Any, beta2: Any, fresh2: Any, eps: Any,
+          keep: Any, decay: Any) -> None:  # fmt: skip
     for i in range(len(p)):
         kept = p[i] * keep
         gradient = g[i] + decay * p[i] if decay != 0 else g[i]

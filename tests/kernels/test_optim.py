@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import numba
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tinyart.kernels.cpu import optim as cpu
+from tinyart.kernels.cpu.threads import get_num_threads, set_num_threads
 from tinyart.kernels.reference import optim as reference
 
 STEPS = 8
@@ -165,6 +167,26 @@ def test_compiled_adam_in_blocks_has_the_reference_bits(dtype: str, monkeypatch:
     reference.adam_(*inner(theirs), step=3, **ADAM[-1])
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("how", ADAM[:2])
+def test_compiled_adam_of_many_parameters_has_the_reference_bits(how: dict[str, Any], threads: int,
+                                                                  monkeypatch: Any) -> None:
+    monkeypatch.setattr(cpu, "_BLOCK", SMALL_BLOCK)  # blocks end inside of parameters, and parameters inside of blocks
+    sizes = [(5, "float32"), (0, "float32"), (1, "float64"), (100, "float32"), (3, "float64"), (8, "float32")]
+    before = get_num_threads()
+    set_num_threads(threads)
+    try:
+        ours, theirs = ([filled(size, dtype, i) for i, (size, dtype) in enumerate(sizes)] for _ in range(2))
+        ours[3][1], theirs[3][1] = (np.repeat(a, 2)[::2] for a in (ours[3][1], theirs[3][1]))  # a gradient with gaps
+        cpu.adam_all_(*zip(*map(inner, ours), strict=True), step=2, **how)
+        for arrays in theirs:
+            reference.adam_(*inner(arrays), step=2, **how)
+        for a, b in zip(chain(*ours), chain(*theirs), strict=True):
+            np.testing.assert_array_equal(a, b)
+    finally:
+        set_num_threads(before)
 
 
 def test_compiled_adam_leaves_other_layouts_to_the_reference() -> None:
