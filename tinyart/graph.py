@@ -14,12 +14,14 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import _GeneratorContextManager, contextmanager
+from operator import attrgetter
 from typing import Any
 
 from tinyart.backend import Array, as_array, describe, explained, kernels_of
 from tinyart.errors import DtypeError, GraphError, ShapeError, users_line
 
 _index = itertools.count()
+_NUMBERS = frozenset((int, float, bool))  # a look-up, where a tuple is compared item by item
 
 
 class _Mode(threading.local):
@@ -73,7 +75,8 @@ class Node:
     def __init__(self, op: Any, edges: Sequence[Any], outputs: Sequence[tuple[Any, Any]], saved: Any = None):
         self.index = next(_index)  # inputs are older than what is made of them: a topological order for free
         self.op, self.edges, self.outputs, self.saved = op, edges, outputs, saved  # outputs: (shape, dtype) of each
-        self.where = users_line() if _mode.anomaly else "a line recorded outside detect_anomaly()"
+        if _mode.anomaly:
+            self.where = users_line()
 
 
 def leaf(tensor: Any) -> None:
@@ -93,12 +96,12 @@ def apply(op: Any, *inputs: Any, **settings: Any) -> Any:
     arrays: list[Any] = []
     edges: list[Any] = []
     dtype, recording, tracked = None, _mode.recording, 0  # tracked: bit i for an argument i that has a gradient
-    for position, x in enumerate(inputs):
+    for which, x in zip(op.places, inputs, strict=False):
         if not isinstance(x, Variable) and type(x) not in _NUMBERS:
             x = _constant(x)
         variables.append(x)
-        which, edge = 0 if op.variadic else position, None
-        if type(x) not in _NUMBERS:
+        edge = None
+        if isinstance(x, Variable):
             if recording and x.node is not None and op.rules[which] is not None:
                 edge = (x.node, x.slot)
                 tracked |= 1 << which
@@ -139,9 +142,6 @@ def apply(op: Any, *inputs: Any, **settings: Any) -> Any:
     if node is not None:
         node.saved = op.save(tracked, variables, ys, settings)
     return ys[0] if op.outputs == op.returned == 1 else tuple(ys[:max(count, op.returned)])
-
-
-_NUMBERS = frozenset((int, float, bool))  # a look-up, where a tuple is compared item by item
 
 
 def _constant(x: Any) -> Any:
@@ -194,21 +194,22 @@ def _walk(y: Any, targets: set[Any] | None, create_graph: bool, retain_graph: bo
     anomaly = _mode.anomaly  # a bad gradient is blamed on the rule that made it, not on an operation inside the rule
     with _set("recording", create_graph), _set("anomaly", False):
         for node in order:
-            gs = [sums.pop((node, slot), None) for slot in range(len(node.outputs))]
-            for slot, g in enumerate(gs):
-                if g is not None and (node.op is None if targets is None else (node, slot) in targets):
+            gs = {slot: sums.pop((node, slot)) for slot in range(len(node.outputs)) if (node, slot) in sums}
+            for slot, g in gs.items():
+                if node.op is None if targets is None else (node, slot) in targets:
                     found[node, slot] = g
             wanted = [edge is not None and edge[0] in order for edge in node.edges]
-            known = next((g for g in gs if g is not None), None)
-            if known is None or not any(wanted):
+            if not gs or True not in wanted:
                 continue
-            gs = [_zeros(known.array, *o) if g is None else g for g, o in zip(gs, node.outputs, strict=True)]
-            gradients = node.op.pullback(node, gs[0] if node.op.outputs == 1 else gs, wanted, create_graph)
+            if node.op.outputs != 1:
+                g = [gs[slot] if slot in gs else _zeros(g.array, *o) for slot, o in enumerate(node.outputs)]
+            gradients = node.op.pullback(node, g, wanted, create_graph)
             if not (create_graph if retain_graph is None else retain_graph):
                 node.saved = None
             for position, (edge, g) in enumerate(zip(node.edges, gradients, strict=True)):
                 if g is not None:
-                    _check(node, position, edge[0].outputs[edge[1]], g, anomaly)
+                    if anomaly or (g.array.shape, g.array.dtype) != edge[0].outputs[edge[1]]:
+                        _check(node, position, edge[0].outputs[edge[1]], g, anomaly)
                     _add(sums, owned, edge, g, create_graph)
     return found
 
@@ -220,12 +221,12 @@ def _order(root: Node, targets: set[Any] | None) -> dict[Node, None]:
     seen, stack = {root}, [root]
     while stack:  # a loop, not recursion: the tape may be 100,000 operations deep
         for edge in stack.pop().edges:
-            if edge is not None and edge[0].index >= oldest and edge[0] not in seen:
+            if edge is not None and edge[0] not in seen and edge[0].index >= oldest:
                 seen.add(edge[0])
                 stack.append(edge[0])
     leading: dict[Node, None] = {}
-    for node in sorted(seen, key=lambda node: node.index):
-        if ends is None or node in ends or any(edge is not None and edge[0] in leading for edge in node.edges):
+    for node in sorted(seen, key=attrgetter("index")):
+        if ends is None or node in ends or True in [edge is not None and edge[0] in leading for edge in node.edges]:
             leading[node] = None
     return dict.fromkeys(reversed(leading))
 
@@ -263,7 +264,7 @@ def _check(node: Node, position: int, output: Any, g: Any, anomaly: bool) -> Non
         raise ShapeError(op.name, which, "a result like the argument, {} {}".format(*output), describe(g.array),
                          fix="end the rule with unbroadcast(gradient, shape)")
     if anomaly:
-        _refuse_nan(op.name, which, [g.array], node.where)
+        _refuse_nan(op.name, which, [g.array], getattr(node, "where", "a line recorded outside detect_anomaly()"))
 
 
 def _refuse_nan(name: str, what: str, arrays: Sequence[Array], line: str) -> None:

@@ -29,12 +29,11 @@ class Tensor(Variable):
     requires_grad = property(lambda self: self.node is not None, doc="Whether gradients reach this tensor.")
     T = property(lambda self: ops.transpose(self), doc="All axes reversed.")
 
-    __add__ = __radd__ = ops.add
-    __mul__ = __rmul__ = ops.mul
-    __sub__, __truediv__, __pow__, __matmul__ = ops.sub, ops.div, ops.power, ops.matmul
-    __neg__, __abs__, __getitem__ = ops.neg, ops.abs, ops.getitem
-    __lt__, __le__, __gt__, __ge__ = ops.less, ops.less_equal, ops.greater, ops.greater_equal
-    __eq__, __ne__ = ops.equal, ops.not_equal  # type: ignore[assignment]  # elementwise
+    __add__, __mul__ = __radd__, __rmul__ = ops.add.method, ops.mul.method
+    __sub__, __truediv__, __pow__, __matmul__ = ops.sub.method, ops.div.method, ops.power.method, ops.matmul
+    __neg__, __abs__, __getitem__ = ops.neg.method, ops.abs.method, ops.getitem
+    __lt__, __le__, __gt__, __ge__ = (op.method for op in (ops.less, ops.less_equal, ops.greater, ops.greater_equal))
+    __eq__, __ne__ = ops.equal.method, ops.not_equal.method  # type: ignore[assignment]  # elementwise
     def __rsub__(self, a: Any) -> "Tensor": return ops.sub(a, self)
     def __rtruediv__(self, a: Any) -> "Tensor": return ops.div(a, self)
     def __rpow__(self, a: Any) -> "Tensor": return ops.power(a, self)
@@ -43,7 +42,7 @@ class Tensor(Variable):
     __hash__ = object.__hash__  # by identity: equality is elementwise
     sum, mean, var, max, min, argmax = ops.sum, ops.mean, ops.var, ops.max, ops.min, ops.argmax
     reshape, transpose, flatten, astype, clip = ops.reshape, ops.transpose, ops.flatten, ops.astype, ops.clip
-    exp, log, sqrt, tanh = ops.exp, ops.log, ops.sqrt, ops.tanh
+    exp, log, sqrt, tanh = (op.method for op in (ops.exp, ops.log, ops.sqrt, ops.tanh))
     backward = graph.backward
 
     def detach(self) -> "Tensor":
