@@ -236,7 +236,8 @@ def _outer(rows: int, vectors: int, part: bool = False, flat: bool = False) -> A
                     rare = part and vectors > 1
                     whole = _INDEX(0) if rare else e.builder.and_(k, _INDEX(-UNROLLED))
                     if not rare:
-                        with cgutils.for_range_slice(e.builder, _INDEX(0), whole, _INDEX(UNROLLED), inc=True) as (at, _):
+                        several = cgutils.for_range_slice(e.builder, _INDEX(0), whole, _INDEX(UNROLLED), inc=True)
+                        with several as (at, _):
                             for n in range(UNROLLED):
                                 step(e.builder.add(at, _INDEX(n)))
                     with cgutils.for_range_slice(e.builder, whole, k, _INDEX(1), inc=True) as (at, _):
