@@ -7,6 +7,7 @@ under NVIDIA's checker:
     compute-sanitizer --tool memcheck|racecheck|initcheck python -m pytest --device cuda tests/core/test_ops.py
 """
 
+import os
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,8 @@ def test_memory_is_flat_over_10000_steps(replay: bool) -> None:
         run(x)
         if i in (100, 9_999):
             cupy.cuda.get_current_stream().synchronize()
-            used.append((cupy.cuda.runtime.memGetInfo()[0], cupy.get_default_memory_pool().total_bytes()))
+            free = cupy.cuda.runtime.memGetInfo()[0] if "PYTEST_XDIST_WORKER" not in os.environ else 0  # others' too
+            used.append((free, cupy.get_default_memory_pool().total_bytes()))
     assert used[0] == used[1]
 
 
@@ -122,6 +124,10 @@ def test_running_out_of_memory_says_how_much_was_asked_and_can_go_on() -> None:
 def test_numba_kernels_agree_with_cuda_c(dtype: str) -> None:
     """Sizes that are no multiple of a block, a warp or a tile; more elements than a grid has threads."""
     pytest.importorskip("numba_cuda")
+    try:
+        import numba.cuda  # noqa: F401
+    except AttributeError as error:  # numba-cuda asks for what a newer NumPy no longer has
+        pytest.skip(f"numba-cuda cannot be loaded: {error}")
     import tinyart.kernels.cuda.numba_kernels as ours
 
     rng, theirs = np.random.default_rng(0), backend._cuda
