@@ -23,7 +23,7 @@ from ..reference.recurrent import Array, Gradients, Lengths, flat
 from .linear import product
 from .math import sigmoid32, tanh32
 from .threads import compiled, contracted, get_num_threads, plain, share
-from .tile import _FUSED, COLUMNS, LANES, ROWS, UNROLLED, VECTORS
+from .tile import _FUSED, COLUMNS, LANES, ROWS, VECTORS, loop
 
 _SHARED_FROM = 1 << 21  # multiply-adds: 40 µs on one core
 _STEPS = 3  # of fewer the packing of R is not worth it
@@ -423,12 +423,7 @@ def _make_tile(rows: int) -> Any:
                         builder.store(builder.call(fma, [x, row[v], now]) if _FUSED
                                       else builder.fadd(builder.fmul(x, row[v]), now), total)  # fmt: skip
 
-            unrolled = builder.and_(k, index(-UNROLLED))
-            with cgutils.for_range_slice(builder, index(0), unrolled, index(UNROLLED), inc=True) as (place, _):
-                for n in range(UNROLLED):
-                    step(builder.add(place, index(n)))
-            with cgutils.for_range_slice(builder, unrolled, k, index(1), inc=True) as (place, _):
-                step(place)
+            loop(builder, k, step)
             with builder.if_else(full) as (whole, part):
                 with whole:
                     for target, _, total in places:

@@ -55,7 +55,7 @@ CHANNEL_ROWS, CHANNEL_VECTORS = 3, 4  # of `channels`
 CHANNELS = CHANNEL_VECTORS * LANES
 SPARE = max(ROWS, HALF_ROWS, CHANNEL_ROWS, *DOT_ROWS)  # rows that fill the last tile
 _SHORT = 8  # terms of a step that are steps of their own
-UNROLLED = 4  # terms at a time: counting takes 1 instruction in 21 and not, as in LLVM's pairs, 1 in 11
+_UNROLLED = 4  # terms at a time: counting takes 1 instruction in 21 and not, as in LLVM's pairs, 1 in 11
 
 
 class _Emit:
@@ -209,6 +209,17 @@ def keep(typing, arrays):  # type: ignore[no-untyped-def]
     return types.void(arrays), codegen
 
 
+def loop(builder: Any, k: Any, step: Callable[[Any], None], at_once: int = _UNROLLED) -> None:
+    """step(l) for each l < k."""
+    whole = builder.and_(k, _INDEX(-at_once))
+    with cgutils.for_range_slice(builder, _INDEX(0), whole, _INDEX(at_once), inc=True) as (at, _):
+        for n in range(at_once):
+            step(builder.add(at, _INDEX(n)))
+    if at_once > 1:
+        with cgutils.for_range_slice(builder, whole, k, _INDEX(1), inc=True) as (at, _):
+            step(at)
+
+
 def _outer(rows: int, vectors: int, part: bool = False, flat: bool = False) -> Any:
     """part: only `last` // 2 columns are there, more than the first of several vectors. flat: k is 1."""
 
@@ -233,15 +244,7 @@ def _outer(rows: int, vectors: int, part: bool = False, flat: bool = False) -> A
                 if flat:
                     step(_INDEX(0))
                 else:
-                    rare = part and vectors > 1
-                    whole = _INDEX(0) if rare else e.builder.and_(k, _INDEX(-UNROLLED))
-                    if not rare:
-                        several = cgutils.for_range_slice(e.builder, _INDEX(0), whole, _INDEX(UNROLLED), inc=True)
-                        with several as (at, _):
-                            for n in range(UNROLLED):
-                                step(e.builder.add(at, _INDEX(n)))
-                    with cgutils.for_range_slice(e.builder, whole, k, _INDEX(1), inc=True) as (at, _):
-                        step(at)
+                    loop(e.builder, k, step, 1 if part and vectors > 1 else _UNROLLED)  # the last panel is rare
             e.finish(sums, c_rows, counts)
 
     return emit
