@@ -208,8 +208,7 @@ def _walk(y: Any, targets: set[Any] | None, create_graph: bool, retain_graph: bo
                 node.saved = None
             for position, (edge, g) in enumerate(zip(node.edges, gradients, strict=True)):
                 if g is not None:
-                    if anomaly or (g.array.shape, g.array.dtype) != edge[0].outputs[edge[1]]:
-                        _check(node, position, edge[0].outputs[edge[1]], g, anomaly)
+                    _check(node, position, edge[0].outputs[edge[1]], g, anomaly)
                     _add(sums, owned, edge, g, create_graph)
     return found
 

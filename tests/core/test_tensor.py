@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import tinyart as ta
+from tinyart import ops
 from tinyart.errors import ArgumentError, DeviceError, DtypeError, GraphError
 from tinyart.tensor import Tensor
 
@@ -296,3 +297,8 @@ def test_images_show_as_a_sheet(channels: int) -> None:
 ], ids=lambda x: f"{x.shape} {x.dtype} {x.max(initial=-1)}")  # fmt: skip
 def test_what_is_no_image_shows_as_text(x: np.ndarray) -> None:
     assert ta.tensor(x)._repr_png_() is None
+
+
+def test_methods_have_the_names_and_documentation_of_their_operations() -> None:
+    for method, operation in [(ta.Tensor.__add__, ops.add), (ta.Tensor.exp, ops.exp), (ta.Tensor.__lt__, ops.less)]:
+        assert (method.__name__, method.__doc__) == (operation.name, operation.__doc__)

@@ -48,7 +48,13 @@ class Op:
     @property
     def method(self) -> Callable[..., "Tensor"]:
         """For the body of a class: a function, which is bound and called much faster than an object of ours."""
-        return lambda *inputs: apply(self, *inputs)
+
+        def method(*inputs: Any) -> "Tensor":
+            tensor: Tensor = apply(self, *inputs)
+            return tensor
+
+        method.__name__, method.__doc__ = self.name, self.__doc__
+        return method
 
     def to_save(self, tracked: int) -> Iterable[str]:
         """The names that rules want for the arguments whose bits are set."""
