@@ -207,15 +207,20 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def share(kernel: Callable[..., None], size: int, block: int, *arguments: Any) -> None:
-    """kernel(first, end, *arguments) over stretches that make up range(size), each of whole blocks but for the last."""
-    helpers = _helpers
-    if size <= block or helpers.threads == 1:
+def share(kernel: Callable[..., None], size: int, piece: int, *arguments: Any) -> None:
+    """kernel(first, end, *arguments) over stretches that make up range(size), of about equal length.
+
+    `piece` is what is worth a stretch of its own: some 50 µs, since a helper may take as long to begin.
+    """
+    helpers, pieces = _helpers, (2 * size + piece) // (2 * piece)  # the nearest whole number
+    if pieces < 2 or helpers.threads == 1:
         if size > 0:
             kernel(0, size, *arguments)
         return
-    blocks = -(-size // block)
-    step = block * -(-blocks // (4 * helpers.threads))  # some four stretches a thread: who is late does fewer
+    # Up to four a thread, and as many for each: who is late does fewer.
+    count = pieces if pieces < helpers.threads else helpers.threads * min(4, pieces // helpers.threads)
+    unit = 1 << max(0, (int(piece) // 8).bit_length() - 1)  # whole vectors
+    step = unit * -(-size // (unit * count))
     job = _Job(kernel, [(first, min(first + step, size)) for first in range(0, size, step)], arguments,
                helpers.threads - 1)  # fmt: skip
     if helpers.started < helpers.threads - 1:
