@@ -5,7 +5,9 @@ NumPy arrays are on the CPU, CuPy arrays on CUDA. There is no current device.
 
 import ctypes
 import os
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from typing import Any, Protocol, cast
@@ -81,7 +83,7 @@ class Kernels(Protocol):
     matmul: Binary
     def dense(self, x: Array, w: Array, b: Array, *, activation: str, slope: float) -> Array: ...
     def dense_backward(self, g: Array, x: Array, w: Array, y: Array,
-                       activation: str, slope: float, wanted: Sequence[bool]) -> Triple: ...
+                       activation: str, slope: float, wanted: Sequence[Any]) -> Triple: ...
 
     # index
     def put_add(self, g: Array, key: Any, *, shape: tuple[int, ...]) -> Array: ...
@@ -209,6 +211,22 @@ def _kernels_elsewhere(arrays: tuple[Any, ...]) -> Kernels:
         raise DeviceError("operation", "inputs", "arrays of one device", " and ".join(map(describe, arrays)),
                           fix="move one: x.to('cuda') or x.to('cpu')")
     return _cuda if devices == {"cuda"} else _cpu
+
+
+def finish() -> None:
+    """Wait for the gradients that kernels were allowed to put off."""
+    threads: Any = sys.modules.get("tinyart.kernels.cpu.threads")  # nobody else puts anything off
+    if threads is not None:
+        threads.finish()
+
+
+@contextmanager
+def finishing() -> Iterator[None]:
+    """`finish` at the end, whatever happens."""
+    try:
+        yield
+    finally:
+        finish()
 
 
 def cupy() -> Any:

@@ -17,7 +17,7 @@ from contextlib import _GeneratorContextManager, contextmanager
 from operator import attrgetter
 from typing import Any
 
-from tinyart.backend import Array, as_array, describe, explained, kernels_of
+from tinyart.backend import Array, as_array, describe, explained, finish, finishing, kernels_of
 from tinyart.errors import DtypeError, GraphError, ShapeError, users_line
 
 _index = itertools.count()
@@ -192,7 +192,7 @@ def _walk(y: Any, targets: set[Any] | None, create_graph: bool, retain_graph: bo
     found: dict[Any, Any] = {}
     order = _order(y.node, targets)
     anomaly = _mode.anomaly  # a bad gradient is blamed on the rule that made it, not on an operation inside the rule
-    with _set("recording", create_graph), _set("anomaly", False):
+    with _set("recording", create_graph), _set("anomaly", False), finishing():
         for node in order:
             gs = {slot: sums.pop((node, slot)) for slot in range(len(node.outputs)) if (node, slot) in sums}
             for slot, g in gs.items():
@@ -233,12 +233,13 @@ def _order(root: Node, targets: set[Any] | None) -> dict[Node, None]:
 def _add(sums: dict[Any, Any], owned: set[Any], edge: Any, g: Any, create_graph: bool) -> None:
     if edge not in sums:
         sums[edge] = g
-    elif create_graph:
-        sums[edge] = sums[edge] + g
-    elif edge in owned:
+        return
+    finish()  # the sum so far may have been put off
+    if edge in owned:
         kernels_of(g.array).add_(sums[edge].array, g.array)
-    else:
-        sums[edge] = sums[edge] + g
+        return
+    sums[edge] = sums[edge] + g
+    if not create_graph:
         owned.add(edge)
 
 
@@ -257,13 +258,13 @@ def _zeros(like: Array, shape: Any = None, dtype: Any = None) -> Any:
 
 
 def _check(node: Node, position: int, output: Any, g: Any, anomaly: bool) -> None:
-    op: Any = node.op
-    which = f"gradient rule of {op.arguments[0 if op.variadic else position]!r}"
+    which = f"gradient rule of {node.op.arguments[0 if node.op.variadic else position]!r}"
     if (g.array.shape, g.array.dtype) != output:
-        raise ShapeError(op.name, which, "a result like the argument, {} {}".format(*output), describe(g.array),
+        raise ShapeError(node.op.name, which, "a result like the argument, {} {}".format(*output), describe(g.array),
                          fix="end the rule with unbroadcast(gradient, shape)")
     if anomaly:
-        _refuse_nan(op.name, which, [g.array], getattr(node, "where", "a line recorded outside detect_anomaly()"))
+        finish()
+        _refuse_nan(node.op.name, which, [g.array], getattr(node, "where", "a line recorded outside detect_anomaly()"))
 
 
 def _refuse_nan(name: str, what: str, arrays: Sequence[Array], line: str) -> None:

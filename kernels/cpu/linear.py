@@ -18,7 +18,7 @@ import numpy as np
 
 from ..reference import linear as reference
 from .math import sigmoid32, tanh32
-from .threads import contracted, get_num_threads, plain, serial_blas, share
+from .threads import contracted, get_num_threads, later, plain, serial_blas, share
 
 Array = Any
 
@@ -26,6 +26,7 @@ NONE, RELU, LEAKY_RELU, SIGMOID, TANH = range(5)
 _CODES = {"none": NONE, "relu": RELU, "leaky_relu": LEAKY_RELU, "sigmoid": SIGMOID, "tanh": TANH}
 _BLOCK = 1 << 17  # elements to a block: some 50 µs
 _WORTH = 1 << 22  # multiply-adds that are worth all threads: 100 µs on one core
+_LONG = 1 << 25  # multiply-adds that are worth to be put off: a millisecond on one core
 _SUM = 32  # rows that are summed in float32, before the sum goes into float64
 _PART = 512  # rows to a sum of their own: many rows of few columns are cut there, few rows of many by columns
 
@@ -39,8 +40,11 @@ def matmul(a: Array, b: Array) -> Array:
     return product(a, b)
 
 
-def product(a: Array, b: Array, out: Array | None = None) -> Array:
-    """a b, with two dimensions or more each: every thread computes some of the columns, rows or matrices."""
+def product(a: Array, b: Array, out: Array | None = None, *, waits: bool = False) -> Array:
+    """a b, with two dimensions or more each: every thread computes some of the columns, rows or matrices.
+
+    With `waits` it may be done as late as `threads.finish`.
+    """
     if out is None:
         shape = *np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]
         out = np.empty(shape, np.result_type(a, b))
@@ -50,7 +54,7 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
             if a.shape[1] > 8 * max(out.shape) and part < size:  # a deep one is rather a sum of products
                 _add_up(a, b, out, -(-size // part))
                 return out
-            share(kernel, size, part, a, b, out)
+            (later if waits else share)(kernel, size, part, a, b, out)
         else:
             share(_matrices, len(out), -(-len(out) // _threads(out.size * a.shape[-1])), a, b, out)
     return out
@@ -68,18 +72,19 @@ def dense(x: Array, w: Array, b: Array, *, activation: str, slope: float) -> Arr
 
 
 def dense_backward(
-    g: Array, x: Array, w: Array, y: Array, activation: str, slope: float, wanted: Sequence[bool]
+    g: Array, x: Array, w: Array, y: Array, activation: str, slope: float, wanted: Sequence[Any]
 ) -> tuple[Array, Array, Array]:
-    """As the reference, likewise."""
+    """As the reference, likewise; a large gw that is wanted "later" is put off."""
     if g.dtype != np.float32 or g.size == 0:
         return reference.dense_backward(g, x, w, y, activation, slope, wanted)
     h, gw, gb = plain(g), None, None
+    waits = wanted[1] == "later" and h.size * x.shape[1] >= _LONG
     if activation != "none" or wanted[2]:
         out, parts = np.empty_like(h) if activation != "none" else h, -(-len(h) // _PART)
         sums = np.empty((parts, g.shape[1]), np.float64)
         settings = h, plain(y), out, sums, np.int64(_CODES[activation]), np.float32(slope)
         kernel, size, part = _cut(x.T, h, _deactivate, _backward_columns)
-        if wanted[1] and kernel is _backward_columns:
+        if wanted[1] and kernel is _backward_columns and not waits:
             gw = np.empty(w.shape, np.float32)
             with serial_blas:
                 share(kernel, size, part, x, gw, *settings)
@@ -89,7 +94,7 @@ def dense_backward(
             share(_deactivate, g.shape[1], max(16, _BLOCK // len(h)), *settings)
         gb, h = np.add.reduce(sums, 0).astype(np.float32), out
     if wanted[1] and gw is None:
-        gw = matmul(x.T, h)
+        gw = product(x.T, h, waits=True) if waits else matmul(x.T, h)
     return matmul(h, w.T) if wanted[0] else None, gw, gb if wanted[2] else None
 
 

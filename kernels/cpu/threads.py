@@ -1,9 +1,9 @@
 """How the CPU kernels are compiled, and how they use more than one thread.
 
 A kernel is a function of a stretch of its work, kernel(first, end, *arguments), that releases Python's lock. `share`
-calls it on stretches of whole blocks, which the calling thread and its helpers take from one list until none is left.
-Blocks are fixed: who takes which changes nothing, so every number of threads gives the same bits. A kernel cuts its
-arrays to the stretch and counts from 0: an index that could be negative is not vectorised.
+calls it on stretches that make up all of it, which the calling thread and its helpers take from one list until none is
+left. What a kernel does for an index, it does whatever stretch that is in: so every number of threads gives the same
+bits. A kernel cuts its arrays to the stretch and counts from 0: an index that could be negative is not vectorised.
 
 Why Python threads and not Numba's: a helper that gets no time slice is not waited for. Where other processes hold the
 cores, an OpenMP loop took 20 ms for 0.2 ms of work, while the caller here does all of it alone; two callers at once and
@@ -13,6 +13,10 @@ Who waits, gives way: it asks for its job again and again, and calls sched_yield
 have the core. A helper does so for a millisecond or two after its last job, and then sleeps: to be woken takes 80 µs.
 Both wait in compiled code without Python's lock, for the thread that finds it taken sleeps too. That is also why a
 helper that sees its job lets the caller begin its own stretch first.
+
+Work that can wait is put off with `later`: a product that is the gradient of weights, which nobody reads before the
+walk back over the graph has ended. Helpers do it when nothing is shared, a stretch at a time: while Python runs, and
+where they would wait for each other at the end of a product. 20 and 165 layers of 1024 units take 8 % less time a step.
 
 Products are shared like all else (see linear.py): BLAS's own threads, which spin for 20 ms and more after a product,
 would hold the cores that these need. `serial_blas` keeps them out.
@@ -36,6 +40,7 @@ from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 
 # Calls of sched_yield, some 0.7 µs each, for which a helper waits for its next job, and lets the caller begin.
 _PATIENCE, _COURTESY = 1 << 11, 16
+_MOST = 4  # jobs that wait
 
 _sources = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()[:12]
 
@@ -115,11 +120,11 @@ serial_blas: Any = _SerialBlas() if _set_blas_threads and _get_blas_threads else
 
 
 class _Job:
-    """One `share`: the stretches that nobody has taken yet, who works on it, and what went wrong."""
+    """One kernel's work: the stretches that nobody has taken yet, who works on it, and what went wrong."""
 
     def __init__(self, kernel: Callable[..., None], stretches: list[tuple[int, int]], arguments: tuple[Any, ...],
-                 helpers: int):  # fmt: skip
-        self.kernel, self.stretches, self.arguments = kernel, stretches, arguments
+                 helpers: int, waits: bool):  # fmt: skip
+        self.kernel, self.stretches, self.arguments, self.waits = kernel, stretches, arguments, waits
         self.busy = np.zeros(helpers, np.bool_)
         self.errors: list[BaseException] = []
 
@@ -132,14 +137,25 @@ class _Job:
         self.kernel(first, end, *self.arguments)
         return True
 
-    def help(self, number: int) -> None:
-        """Do what is left, as helper `number`, who says itself when it is no longer busy."""
+    def help(self, number: int, others: Any) -> None:
+        """Do what is left, as helper `number`, who says itself when it is busy no more; others go before what waits."""
         self.busy[number] = True  # before it takes any: who finds no stretch left knows whom to wait for
         try:
             while self.take():
-                pass
+                if self.waits and not others.empty():
+                    others.put(self)
+                    return
         except BaseException as error:  # raised again in the thread that shares
             self.errors.append(error)
+
+    def finish(self) -> None:
+        while self.take():
+            pass
+        if self.busy.any():
+            _wait_for(self.busy)
+        self.arguments = ()  # a helper that comes too late holds no arrays
+        for error in self.errors:
+            raise error
 
 
 _yield: Any = partial(time.sleep, 0) if DISABLE_JIT else numba.types.ExternalFunction(
@@ -185,9 +201,29 @@ class _Helpers:
             self.jobs.put(job)
         self.put[0] += 1
 
+    def ask(self, kernel: Callable[..., None], size: int, piece: int, arguments: tuple[Any, ...],
+            waits: bool) -> _Job | None:  # fmt: skip
+        """A new job for as many helpers as find something to do; None where the caller did it, alone and so faster."""
+        if size == 0:
+            return None
+        pieces = (2 * size + piece) // (2 * piece)  # the nearest whole number
+        if pieces < 2 or self.threads == 1:
+            kernel(0, size, *arguments)
+            return None
+        # Up to four a thread, and as many for each: who is late does fewer.
+        count = pieces if pieces < self.threads else self.threads * min(4, pieces // self.threads)
+        unit = 1 << max(0, (int(piece) // 8).bit_length() - 1)  # whole vectors
+        step = unit * -(-size // (unit * count))
+        stretches = [(first, min(first + step, size)) for first in range(0, size, step)]
+        job = _Job(kernel, stretches, arguments, self.threads - 1, waits)
+        if self.started < self.threads - 1:
+            self.start()
+        self.announce(job, min(self.threads, len(stretches)) - 1)
+        return job
+
     def serve(self, number: int) -> None:
         while (job := self.jobs.get()) is not None:
-            job.help(number)
+            job.help(number, self.jobs)
             busy, job, seen = job.busy, None, int(self.put[0])
             _rest(busy, number, self.put, seen, _PATIENCE if self.jobs.empty() else 0, _COURTESY)
 
@@ -212,27 +248,47 @@ def share(kernel: Callable[..., None], size: int, piece: int, *arguments: Any) -
 
     `piece` is what is worth a stretch of its own: some 50 µs, since a helper may take as long to begin.
     """
-    helpers, pieces = _helpers, (2 * size + piece) // (2 * piece)  # the nearest whole number
-    if pieces < 2 or helpers.threads == 1:
-        if size > 0:
-            kernel(0, size, *arguments)
+    job = _helpers.ask(kernel, size, piece, arguments, waits=False)
+    if job is not None:
+        job.finish()
+
+
+class _PutOff(threading.local):
+    """This thread's jobs that wait, the oldest first."""
+
+    def __init__(self) -> None:
+        self.jobs: list[_Job] = []
+
+
+_put_off = _PutOff()
+
+
+def later(kernel: Callable[..., None], size: int, piece: int, *arguments: Any) -> None:
+    """As `share`, but done some time before `finish` returns: until then nobody touches these arrays."""
+    jobs = _put_off.jobs
+    if len(jobs) == _MOST:  # their arrays take memory
+        jobs.pop(0).finish()
+    job = _helpers.ask(kernel, size, piece, arguments, waits=True)
+    if job is not None:
+        if not jobs:
+            serial_blas.__enter__()
+        jobs.append(job)
+
+
+def finish() -> None:
+    """Do what this thread has put off."""
+    jobs = _put_off.jobs
+    if not jobs:
         return
-    # Up to four a thread, and as many for each: who is late does fewer.
-    count = pieces if pieces < helpers.threads else helpers.threads * min(4, pieces // helpers.threads)
-    unit = 1 << max(0, (int(piece) // 8).bit_length() - 1)  # whole vectors
-    step = unit * -(-size // (unit * count))
-    job = _Job(kernel, [(first, min(first + step, size)) for first in range(0, size, step)], arguments,
-               helpers.threads - 1)  # fmt: skip
-    if helpers.started < helpers.threads - 1:
-        helpers.start()
-    helpers.announce(job, min(helpers.threads, len(job.stretches)) - 1)
-    while job.take():
-        pass
-    if job.busy.any():
-        _wait_for(job.busy)
-    job.arguments = ()  # a helper that comes too late holds no arrays
-    for error in job.errors:
-        raise error
+    try:
+        for job in jobs:
+            while job.take():
+                pass
+        for job in jobs:
+            job.finish()
+    finally:
+        jobs.clear()
+        serial_blas.__exit__()
 
 
 def get_num_threads() -> int:

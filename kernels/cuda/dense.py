@@ -1,6 +1,7 @@
 """The dense layer: products by cuBLAS, bias and activation in one pass (dense.cu)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def dense(x: Array, w: Array, b: Array, *, activation: str, slope: float) -> Arr
 
 
 def dense_backward(
-    g: Array, x: Array, w: Array, y: Array, activation: str, slope: float, wanted: Sequence[bool]
+    g: Array, x: Array, w: Array, y: Array, activation: str, slope: float, wanted: Sequence[Any]
 ) -> tuple[Array, Array, Array]:
     """As the reference, to rounding."""
     if not usable(g, x, w, y) or not g.size or activation not in _ACTIVATIONS:

@@ -35,9 +35,10 @@ def dense(x: Array, w: Array, b: Array, *, activation: str, slope: float) -> Arr
 
 
 def dense_backward(
-    g: Array, x: Array, w: Array, y: Array, activation: str, slope: float, wanted: Sequence[bool]
+    g: Array, x: Array, w: Array, y: Array, activation: str, slope: float, wanted: Sequence[Any]
 ) -> tuple[Array, Array, Array]:
-    """(gx, gw, gb) for the cotangent g of y, None for those that are not wanted.
+    """(gx, gw, gb) for the cotangent g of y, None for those that are not wanted. One that is wanted "later" than now
+    may be put off, as `tinyart.ops.op.Fused` says.
 
     h = g · f'      gx = h wᵀ      gw = xᵀ h      gb = Σ h      f' from y = f, for slope ≥ 0
     """

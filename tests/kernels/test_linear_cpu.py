@@ -1,6 +1,6 @@
 """Products shared among threads, and the dense layer on them, against NumPy in float64."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -8,6 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tinyart.kernels.cpu import linear, threads
 from tinyart.kernels.reference import linear as reference
+
+import tinyart as ta
+from tinyart.ops.matmul import dense
+from tinyart.ops.op import Op
 
 SIDES = st.sampled_from([0, 1, 2, 5, 16, 31, 64, 100])
 SEEDS = st.integers(0, 2**32 - 1)
@@ -81,3 +85,98 @@ def test_dense_of_many_rows(n: int, o: int, activation: str) -> None:
     expected = reference.dense_backward(*[a.astype(float) for a in (g, x, w, y)], activation, 0.2, (True, True, True))
     for a, e, terms in zip(found, expected, (o, n, n), strict=True):
         assert close(a, e, terms)
+
+
+# ---- gradients of weights that are put off
+
+
+@pytest.fixture
+def at_the_last_moment(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Whatever is put off is NaN until it is finished, so that nobody reads it before; the list is of what was."""
+    waiting: list[tuple[np.ndarray, ...]] = []
+    all_of_them: list[object] = []
+
+    def later(kernel: object, size: int, piece: int, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+        out[:] = np.nan
+        waiting.append((a, b, out))
+        all_of_them.append(out)
+
+    def finish() -> None:
+        while waiting:
+            a, b, out = waiting.pop()
+            np.matmul(a, b, out=out)
+
+    monkeypatch.setattr(linear, "later", later)
+    monkeypatch.setattr(threads, "finish", finish)
+    monkeypatch.setattr(linear, "_LONG", 0)
+    return all_of_them
+
+
+def near(found: np.ndarray, expected: np.ndarray) -> bool:
+    return np.allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def network(requires_grad: bool = True) -> list[ta.Tensor]:
+    shapes = (6, 5), (5, 7), (7,), (7, 7), (7,)
+    return [ta.tensor(normal(i, *shape), requires_grad=requires_grad) for i, shape in enumerate(shapes)]
+
+
+def chain(x: ta.Tensor, w: ta.Tensor, b: ta.Tensor, v: ta.Tensor, c: ta.Tensor) -> ta.Tensor:
+    return (dense(dense(x, w, b, activation="tanh"), v, c) ** 2).sum()
+
+
+def twice(x: ta.Tensor, w: ta.Tensor, b: ta.Tensor, v: ta.Tensor, c: ta.Tensor) -> ta.Tensor:
+    h = dense(dense(dense(x, w, b), v, c, activation="tanh"), v, c)
+    return (dense(h, v, c) ** 2).sum()
+
+
+def computed(x: ta.Tensor, w: ta.Tensor, b: ta.Tensor, v: ta.Tensor, c: ta.Tensor) -> ta.Tensor:
+    return (dense(x, w * w, b, activation="tanh") ** 2).sum() + (v * c).sum()
+
+
+@pytest.mark.parametrize("f", [chain, twice, computed])
+def test_nobody_reads_what_is_put_off(f: Callable[..., ta.Tensor], at_the_last_moment: list[object]) -> None:
+    """In `grad`, in `backward` onto a gradient that is there, in anomaly mode, and for weights computed from others."""
+    exact = [ta.tensor(x.array.astype(float), requires_grad=True) for x in network()]
+    expected = [g.array for g in ta.grad(f(*exact), exact)]
+    assert not at_the_last_moment  # float64 is the reference's
+    xs = network()
+    for g, e in zip(ta.grad(f(*xs), xs), expected, strict=True):
+        assert near(g.array, e)
+    for times in (1, 2):
+        f(*xs).backward()
+        for x, e in zip(xs, expected, strict=True):
+            assert x.grad is not None
+            assert near(x.grad.array, times * e)
+    with ta.detect_anomaly():
+        for g, e in zip(ta.grad(f(*xs), xs), expected, strict=True):
+            assert near(g.array, e)
+    assert bool(at_the_last_moment) == (f is not computed)
+
+
+def test_what_was_put_off_is_finished_though_a_rule_fails(at_the_last_moment: list[object]) -> None:
+    def fail(g: ta.Tensor) -> ta.Tensor:
+        raise ZeroDivisionError
+
+    x, w, b, v, c = network()
+    with pytest.raises(ZeroDivisionError):
+        ta.grad(dense(Op("stop", "x", kernel="negative", x=fail)(dense(x, w, b)), v, c).sum(), [x, v])
+    assert len(at_the_last_moment) == 1
+    assert np.isfinite(at_the_last_moment[0]).all()  # type: ignore[call-overload]
+
+
+def test_real_helpers_put_off_the_gradients_of_a_deep_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "_LONG", 0)
+    weights = [ta.tensor(normal(i, 96, 96) / np.float32(10), requires_grad=True) for i in range(12)]
+    bias = ta.tensor(np.zeros(96, np.float32))
+    x, exact = ta.tensor(normal(99, 64, 96)), [ta.tensor(w.array.astype(float), requires_grad=True) for w in weights]
+    h, k = x, x.astype("float64")
+    for w, v in zip(weights, exact, strict=True):
+        h, k = dense(h, w, bias, activation="tanh"), dense(k, v, bias.astype("float64"), activation="tanh")
+    expected = ta.grad((k**2).sum(), exact)
+    for _ in range(5):
+        h = x
+        for w in weights:
+            h = dense(h, w, bias, activation="tanh")
+        for g, e in zip(ta.grad((h**2).sum(), weights), expected, strict=True):
+            assert near(g.array, e.array)

@@ -1,4 +1,5 @@
-"""`share`: every block done once, by any number of threads, by several callers, after a fork; errors come through."""
+"""`share` and `later`: all is done once, by any number of threads, by several callers, after a fork; errors come
+through."""
 
 import os
 import subprocess
@@ -26,8 +27,8 @@ def as_it_was() -> Iterator[None]:
     threads.set_num_threads(before)
 
 
-@given(size=st.integers(0, 300), block=st.integers(1, 50), number=st.integers(1, 5))
-def test_every_index_is_done_once_in_whole_blocks(size: int, block: int, number: int) -> None:
+@given(size=st.integers(0, 300), piece=st.integers(1, 50), number=st.integers(1, 5))
+def test_every_index_is_done_once_in_equal_stretches(size: int, piece: int, number: int) -> None:
     counts, stretches = np.zeros(size, int), []
 
     def kernel(first: int, end: int, counts: np.ndarray) -> None:
@@ -35,10 +36,70 @@ def test_every_index_is_done_once_in_whole_blocks(size: int, block: int, number:
         stretches.append((first, end))
 
     threads.set_num_threads(number)
-    share(kernel, size, block, counts)
+    share(kernel, size, piece, counts)
     assert (counts == 1).all()
-    assert all(first % block == 0 and (end % block == 0 or end == size) and first < end for first, end in stretches)
     assert len(stretches) <= max(1, 4 * number)
+    lengths = sorted(end - first for first, end in stretches)
+    assert lengths[1:] == lengths[-1:] * (len(lengths) - 1)  # all but one are equal
+    assert len(lengths) < 2 or lengths[-1] * 2 > piece
+    assert number == 1 or size < 1.5 * piece or len(lengths) > 1
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_what_is_put_off_is_done_when_it_is_finished(number: int) -> None:
+    threads.set_num_threads(number)
+    counts = np.zeros((20, 60), int)
+    for row in counts:
+        threads.later(lambda first, end, row: np.add(row[first:end], 1, out=row[first:end]), 60, 10, row)
+        share(lambda first, end: None, 10, 1)
+    threads.finish()
+    assert (counts == 1).all()
+    threads.finish()  # nothing is left, and BLAS as before
+    assert numpys_threads() == number
+
+
+def test_helpers_do_what_is_put_off_while_the_caller_does_other_things() -> None:
+    threads.set_num_threads(2)
+    done = threading.Event()
+    threads.later(lambda first, end: done.set() if first == 0 else None, 4, 1)
+    assert done.wait(30)
+    threads.finish()
+
+
+def test_what_is_shared_goes_before_what_was_put_off() -> None:
+    threads.set_num_threads(2)
+    order: list[str] = []
+    caller, begun = threading.get_ident(), threading.Event()
+
+    def slow(first: int, end: int) -> None:
+        begun.set()
+        time.sleep(0.05)
+        order.append("put off")
+
+    def quick(first: int, end: int) -> None:
+        if threading.get_ident() != caller:
+            order.append("shared")
+        time.sleep(0.1)
+
+    threads.later(slow, 4, 1)
+    assert begun.wait(30)
+    share(quick, 4, 1)
+    threads.finish()
+    assert order.count("put off") == 4
+    assert "shared" in order[:2]  # the helper does one stretch of four, and then helps
+
+
+def test_an_error_in_what_is_put_off_comes_when_it_is_finished() -> None:
+    threads.set_num_threads(2)
+
+    def wrong(first: int, end: int) -> None:
+        raise ZeroDivisionError
+
+    threads.later(wrong, 4, 1)
+    with pytest.raises(ZeroDivisionError):
+        threads.finish()
+    threads.finish()
+    assert numpys_threads() == 2
 
 
 def test_helpers_take_their_share() -> None:

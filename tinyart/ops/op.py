@@ -125,7 +125,8 @@ class Fused(Op):
     """An operation with one kernel forward, one backward, and a `definition` of it in plain operations.
 
     `backward` names what the kernel `<kernel>_backward(g, *saved)` is given, one g for each output; it returns one
-    array for each argument. "wanted" among the names is a flag for each argument: for the others it may return None.
+    array for each argument. "wanted" among the names says of each argument whether its gradient is asked for: False,
+    when None will do; True; or "later", when nobody reads it before `backend.finish`, so that it may be put off.
     The definition is documentation, oracle, and what is differentiated under `create_graph`.
     """
 
@@ -138,8 +139,10 @@ class Fused(Op):
         return dict.fromkeys([*self.arguments, *(name for name in self.backward if name != "wanted"), "settings"])
 
     def pullback(self, node: Node, g: Any, wanted: list[bool], create_graph: bool) -> list[Any]:
-        values, gs = self.restore(node) | {"wanted": wanted}, [g] if self.outputs == 1 else g
+        values, gs = self.restore(node), [g] if self.outputs == 1 else g
         if not create_graph:
+            values["wanted"] = [want and ("later" if edge[0].op is None else True)
+                                for want, edge in zip(wanted, node.edges, strict=True)]  # fmt: skip
             arrays = [getattr(values[name], "array", values[name]) for name in self.backward]
             kernel = getattr(kernels_of(gs[0].array), self.kernel + "_backward")
             try:
