@@ -1,4 +1,4 @@
-"""Sums over all axes but the last: against float64, whatever the sizes, the layout and the number of threads."""
+"""Sums over all axes but the last, or over all: against float64, whatever the sizes, the layout, the threads."""
 
 from importlib import import_module
 from typing import Any
@@ -26,6 +26,16 @@ def test_against_float64(lengths: list[int], channels: int, keepdims: bool, seed
         assert (y.dtype, y.shape) == (np.float32, want.shape)
         bound = np.abs(x).astype(float).sum(axis=axis, keepdims=keepdims)
         assert (np.abs(y - want) <= (cpu._ROWS + 1) * EPS * bound).all()
+
+
+@given(st.integers(1, 70_000), st.sampled_from([None, 0, (0, 1), (1, -2)]), st.booleans(), st.integers(0, 99))
+def test_all_axes_against_float64(size: int, axis: Any, keepdims: bool, seed: int) -> None:
+    memory = np.full(size + 128, np.nan, np.float32)
+    x = memory[64:-64] if axis == 0 else memory[64:-64].reshape(size, 1)
+    x[...] = np.random.default_rng(seed).normal(size=x.shape)
+    y, want = (f(x, axis=axis, keepdims=keepdims) for f in (cpu.sum, reference.sum))
+    assert (y.dtype, y.shape) == (np.float32, want.shape)
+    assert abs(float(y.sum()) - float(x.astype(float).sum())) <= 24 * EPS * float(np.abs(x).astype(float).sum())
 
 
 def test_a_million_rows_lose_nothing() -> None:
@@ -62,7 +72,7 @@ def test_bits_do_not_depend_on_the_number_of_threads() -> None:
     try:
         for count in (1, 2, 3, 7):
             threads.set_num_threads(count)
-            found.append(cpu.sum(x, axis=0, keepdims=False).tobytes())
+            found.append(b"".join(cpu.sum(x, axis=axis, keepdims=False).tobytes() for axis in (0, None)))
     finally:
         threads.set_num_threads(before)
     assert len(set(found)) == 1
