@@ -19,7 +19,7 @@ from .threads import contracted, plain, share
 Array = Any
 
 _ROWS = 64  # rows to a block of sums
-_BLOCK = 1 << 17  # elements to a task, at least
+_BLOCK = 1 << 17  # elements that are worth a thread: 30 to 80 µs
 
 
 def batch_norm(x: Array, gamma: Array, beta: Array, *, eps: float) -> tuple[Array, Array, Array, Array]:

@@ -21,7 +21,7 @@ from .threads import compiled, inlined, share
 
 Array = Any
 
-_BLOCK = 1 << 16  # parameters to a block: some 60 µs
+_BLOCK = 1 << 16  # parameters that are worth a thread: some 60 µs
 
 
 def sgd_(
