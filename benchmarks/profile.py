@@ -36,7 +36,7 @@ def timed(spans: Spans, inside: list[str], name: str, function: Callable[..., An
 
 
 def watch(spans: Spans) -> None:
-    """Every kernel, and in the modules that hold them every `share`, from now on."""
+    """Every kernel, in the modules that hold them every `share`, and the end of what was put off, from now on."""
     inside: list[str] = []
     for name in {*dir(backend.Kernels), *backend.Kernels.__annotations__}:
         if not name.startswith("_"):
@@ -46,6 +46,8 @@ def watch(spans: Spans) -> None:
         if share is not None:
             module.share = lambda kernel, *rest, share=share: timed(  # type: ignore[attr-defined]
                 spans, inside, plain_name(kernel), share)(kernel, *rest)
+    threads: Any = sys.modules["tinyart.kernels.cpu.threads"]
+    threads.finish = timed(spans, inside, "what was put off", threads.finish)
 
 
 def plain_name(kernel: Any) -> str:
