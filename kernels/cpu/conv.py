@@ -40,8 +40,9 @@ from ..reference.conv import conv as reference_conv
 from ..reference.conv import conv_input as reference_conv_input
 from ..reference.conv import conv_weight as reference_conv_weight
 from . import winograd
+from .compiling import compiled, plain
 from .linear import product
-from .threads import compiled, plain, share
+from .threads import share
 from .tile import (
     CHANNEL_ROWS,
     CHANNELS,
@@ -131,8 +132,15 @@ def conv_weight(
     return total.reshape(shape)
 
 
+@compiled
 def _total(first: int, end: int, sums: Array, total: Array) -> None:
-    np.sum(sums[:, first:end], axis=0, out=total[first:end])
+    total = total[first:end]
+    for j in range(len(total)):
+        total[j] = 0
+    for part in range(len(sums)):
+        row = sums[part, first:end]
+        for j in range(len(total)):
+            total[j] += row[j]
 
 
 def _fits(*arrays: Array) -> bool:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..reference import elementwise as reference
+from .compiling import contracted, plain
 from .math import exp32, log1p32, sigmoid32, softplus32, tanh32
-from .threads import contracted, plain, share
+from .threads import share
 
 Array = Any
 

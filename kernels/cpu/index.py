@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..reference import index as reference
-from .threads import compiled, plain
+from .compiling import compiled, plain
 
 Array = Any
 

@@ -17,8 +17,11 @@ from typing import Any
 import numpy as np
 
 from ..reference import linear as reference
+from . import blas
+from .blas import dgemm, sgemm
+from .compiling import compiled, contracted, plain
 from .math import sigmoid32, tanh32
-from .threads import contracted, get_num_threads, later, plain, serial_blas, share
+from .threads import get_num_threads, later, share
 
 Array = Any
 
@@ -31,6 +34,7 @@ _SUM = 32  # rows that are summed in float32, before the sum goes into float64
 _PART = 512  # rows to a sum of their own: many rows of few columns are cut there, few rows of many by columns
 
 _0, _1 = np.float32(0), np.float32(1)
+_FLOATS = (np.float32, np.float64)
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -48,16 +52,41 @@ def product(a: Array, b: Array, out: Array | None = None, *, waits: bool = False
     if out is None:
         shape = *np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]
         out = np.empty(shape, np.result_type(a, b))
-    with serial_blas:
-        if out.ndim == 2:
-            kernel, size, part = _cut(a, b, _rows, _columns)
-            if a.shape[1] > 8 * max(out.shape) and part < size:  # a deep one is rather a sum of products
-                _add_up(a, b, out, -(-size // part))
-                return out
-            (later if waits else share)(kernel, size, part, a, b, out)
+    (m, k), n = a.shape[-2:], b.shape[-1]
+    if not _compiled(a, b, out) or k == 0 or out.size == 0:
+        return np.matmul(a, b, out=out)
+    if min(m, n) == 1:  # BLAS has another function for these
+        with blas.serial:
+            return np.matmul(a, b, out=out)
+    if out.ndim > 2:
+        a, b = (np.broadcast_to(f, out.shape[:-2] + f.shape[-2:]).reshape(-1, *f.shape[-2:]) for f in (a, b))
+        worth, matrices = max(1, _WORTH // (m * k * n)), out.reshape(-1, m, n)
+        with blas.serial:
+            share(_matrices, len(matrices), worth, *_factor(a), *_factor(b), matrices)
+        return out
+    kernel, size, part = _cut(a, b, _rows, _columns)
+    with blas.serial:
+        if k > 8 * max(m, n) and part < size:  # a deep one is rather a sum of products
+            _add_up(a, b, out, -(-size // part))
         else:
-            share(_matrices, len(out), -(-len(out) // _threads(out.size * a.shape[-1])), a, b, out)
+            (later if waits else share)(kernel, size, part, *_factor(a), *_factor(b), out)
     return out
+
+
+def _compiled(*arrays: Array) -> bool:
+    return blas.COMPILED and arrays[0].dtype in _FLOATS and all(a.dtype == arrays[0].dtype for a in arrays)
+
+
+def _factor(a: Array) -> tuple[Array, bool]:
+    """Matrices as rows in one piece each, themselves or copies, and whether these are the columns."""
+    for turned, rows in ((False, a), (True, a.swapaxes(-1, -2))):
+        if rows.flags.c_contiguous:
+            return rows, turned
+    for turned, rows in ((False, a), (True, a.swapaxes(-1, -2))):
+        across, along = rows.strides[-2:]
+        if along == a.itemsize and across >= rows.shape[-1] * along and across % along == 0 and a.flags.aligned:
+            return rows, turned
+    return np.ascontiguousarray(a), False
 
 
 def dense(x: Array, w: Array, b: Array, *, activation: str, slope: float) -> Array:
@@ -65,9 +94,14 @@ def dense(x: Array, w: Array, b: Array, *, activation: str, slope: float) -> Arr
     if x.dtype != np.float32:
         return reference.dense(x, w, b, activation=activation, slope=slope)
     y = np.empty((x.shape[0], w.shape[1]), np.float32)
+    settings = y, plain(b), _CODES[activation], np.float32(slope)
+    if not _compiled(x, w) or min(y.shape) <= 1 or x.shape[1] == 0:
+        product(x, w, y)
+        share(_activate, y.shape[1], max(16, _BLOCK // max(1, len(y))), *settings)
+        return y
     kernel, size, part = _cut(x, w, _dense_rows, _dense_columns)
-    with serial_blas:
-        share(kernel, size, part, x, w, y, plain(b), np.int64(_CODES[activation]), np.float32(slope))
+    with blas.serial:
+        share(kernel, size, part, *_factor(x), *_factor(w), *settings)
     return y
 
 
@@ -82,12 +116,12 @@ def dense_backward(
     if activation != "none" or wanted[2]:
         out, parts = np.empty_like(h) if activation != "none" else h, -(-len(h) // _PART)
         sums = np.empty((parts, g.shape[1]), np.float64)
-        settings = h, plain(y), out, sums, np.int64(_CODES[activation]), np.float32(slope)
+        settings = h, plain(y), out, sums, _CODES[activation], np.float32(slope)
         kernel, size, part = _cut(x.T, h, _deactivate, _backward_columns)
-        if wanted[1] and kernel is _backward_columns and not waits:
+        if wanted[1] and kernel is _backward_columns and not waits and _compiled(x, h) and min(w.shape) > 1:
             gw = np.empty(w.shape, np.float32)
-            with serial_blas:
-                share(kernel, size, part, x, gw, *settings)
+            with blas.serial:
+                share(kernel, size, part, *_factor(x.T), gw, *settings)
         elif parts > 1:
             share(_deactivate_rows, parts, max(1, _BLOCK // (_PART * g.shape[1])), *settings)
         else:
@@ -114,56 +148,85 @@ def _cut(a: Array, b: Array, rows: Any, columns: Any) -> tuple[Any, int, int]:
 
 
 def _add_up(a: Array, b: Array, out: Array, parts: int) -> None:
-    sums = np.empty((parts, *out.shape), out.dtype)
     part = -(-a.shape[1] // parts)
-    share(_terms, parts, 1, a, b, sums, part)
+    sums = np.empty((-(-a.shape[1] // part), *out.shape), out.dtype)
+    share(_terms, len(sums), 1, *_factor(a), *_factor(b), sums, part)
     np.sum(sums, axis=0, out=out)
 
 
-# ---- some of the columns or rows of a product
+# ---- compiled: some of the columns, rows, terms or matrices of a product; a factor is turned if its rows are columns
 
 
-def _terms(first: int, end: int, a: Array, b: Array, sums: Array, part: int) -> None:
+@compiled
+def _multiply(a: Array, a_turned: bool, row: int, b: Array, b_turned: bool, column: int, inner: int, out: Array,
+              m: int, k: int, n: int) -> None:  # fmt: skip
+    """k terms, from number `inner` on, of m rows and n columns of out = a b, from (row, column) on"""
+    size = a.itemsize
+    lda, ldb = max(a.strides[0] // size, a.shape[1]), max(b.strides[0] // size, b.shape[1])
+    ldc = max(out.strides[0] // size, out.shape[1])
+    of_a = a.ctypes.data + size * (inner * lda + row if a_turned else row * lda + inner)
+    of_b = b.ctypes.data + size * (column * ldb + inner if b_turned else inner * ldb + column)
+    to = out.ctypes.data + size * (row * ldc + column)
+    lies_a, lies_b = blas.TURNED if a_turned else blas.PLAIN, blas.TURNED if b_turned else blas.PLAIN
+    if size == 4:
+        sgemm(blas.ROWS, lies_a, lies_b, m, n, k, _1, of_a, lda, of_b, ldb, _0, to, ldc)
+    else:
+        dgemm(blas.ROWS, lies_a, lies_b, m, n, k, 1.0, of_a, lda, of_b, ldb, 0.0, to, ldc)
+
+
+@compiled
+def _columns(first: int, end: int, a: Array, a_turned: bool, b: Array, b_turned: bool, out: Array) -> None:
+    _multiply(a, a_turned, 0, b, b_turned, first, 0, out, len(out), len(a) if a_turned else a.shape[1], end - first)
+
+
+@compiled
+def _rows(first: int, end: int, a: Array, a_turned: bool, b: Array, b_turned: bool, out: Array) -> None:
+    inner = len(a) if a_turned else a.shape[1]
+    _multiply(a, a_turned, first, b, b_turned, 0, 0, out, end - first, inner, out.shape[1])
+
+
+@compiled
+def _terms(first: int, end: int, a: Array, a_turned: bool, b: Array, b_turned: bool, sums: Array, part: int) -> None:
+    inner = len(a) if a_turned else a.shape[1]
     for i in range(first, end):
-        np.matmul(a[:, i * part : (i + 1) * part], b[i * part : (i + 1) * part], out=sums[i])
+        out, start = sums[i], i * part
+        _multiply(a, a_turned, 0, b, b_turned, 0, start, out, len(out), min(part, inner - start), out.shape[1])
 
 
-def _columns(first: int, end: int, a: Array, b: Array, out: Array) -> None:
-    np.matmul(a, b[:, first:end], out=out[:, first:end])
+@compiled
+def _matrices(first: int, end: int, a: Array, a_turned: bool, b: Array, b_turned: bool, out: Array) -> None:
+    inner = a.shape[1] if a_turned else a.shape[2]
+    for i in range(first, end):
+        _multiply(a[i], a_turned, 0, b[i], b_turned, 0, 0, out[i], out.shape[1], inner, out.shape[2])
 
 
-def _rows(first: int, end: int, a: Array, b: Array, out: Array) -> None:
-    np.matmul(a[first:end], b, out=out[first:end])
+@compiled
+def _dense_columns(first: int, end: int, x: Array, x_turned: bool, w: Array, w_turned: bool, y: Array, b: Array,
+                   code: int, slope: Any) -> None:  # fmt: skip
+    _columns(first, end, x, x_turned, w, w_turned, y)
+    _activate(first, end, y, b, code, slope)
 
 
-def _matrices(first: int, end: int, a: Array, b: Array, out: Array) -> None:
-    a, b = (m[first:end] if m.ndim == out.ndim and len(m) > 1 else m for m in (a, b))  # others are used again
-    np.matmul(a, b, out=out[first:end])
+@compiled
+def _dense_rows(first: int, end: int, x: Array, x_turned: bool, w: Array, w_turned: bool, y: Array, b: Array,
+                code: int, slope: Any) -> None:  # fmt: skip
+    _rows(first, end, x, x_turned, w, w_turned, y)
+    _activate(0, y.shape[1], y[first:end], b, code, slope)
 
 
-def _dense_columns(first: int, end: int, x: Array, w: Array, y: Array, *settings: Any) -> None:
-    _columns(first, end, x, w, y)
-    _activate(first, end, y, *settings)
-
-
-def _dense_rows(first: int, end: int, x: Array, w: Array, y: Array, *settings: Any) -> None:
-    _rows(first, end, x, w, y)
-    _activate(0, y.shape[1], y[first:end], *settings)
-
-
-def _deactivate_rows(first: int, end: int, g: Array, y: Array, h: Array, sums: Array, *settings: Any) -> None:
+@compiled
+def _deactivate_rows(first: int, end: int, g: Array, y: Array, h: Array, sums: Array, code: int, slope: Any) -> None:
     for part in range(first, end):
-        rows = slice(part * _PART, (part + 1) * _PART)
-        _deactivate(0, g.shape[1], g[rows], y[rows], h[rows], sums[part : part + 1], *settings)
+        start, after = part * _PART, min(len(g), (part + 1) * _PART)
+        _deactivate(0, g.shape[1], g[start:after], y[start:after], h[start:after], sums[part : part + 1], code, slope)
 
 
-def _backward_columns(first: int, end: int, x: Array, gw: Array, *settings: Any) -> None:
-    _deactivate(first, end, *settings)
-    h = settings[2]
-    _columns(first, end, x.T, h, gw)
-
-
-# ---- compiled
+@compiled
+def _backward_columns(first: int, end: int, x: Array, x_turned: bool, gw: Array, g: Array, y: Array, h: Array,
+                      sums: Array, code: int, slope: Any) -> None:  # fmt: skip
+    """gw = xᵀ h, where the h of these columns has just been computed"""
+    _deactivate(first, end, g, y, h, sums, code, slope)
+    _columns(first, end, x, x_turned, h, False, gw)
 
 
 @contracted

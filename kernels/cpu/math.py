@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .threads import inlined
+from .compiling import inlined
 
 _f, _i = np.float32, np.int32
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..reference import norm as reference
-from .threads import contracted, plain, share
+from .compiling import contracted, plain
+from .threads import share
 
 Array = Any
 

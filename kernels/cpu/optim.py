@@ -17,7 +17,8 @@ from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
 from ..reference import optim as reference
-from .threads import compiled, inlined, share
+from .compiling import compiled, inlined
+from .threads import share
 
 Array = Any
 

@@ -20,7 +20,8 @@ import numpy as np
 
 from ..reference import pool as reference
 from ..reference.conv import Array, Padding, Pair, output_size
-from .threads import compiled, plain, share
+from .compiling import compiled, plain
+from .threads import share
 
 _BLOCK = 1 << 16  # elements read that are worth a thread
 _FEW = 32  # channels

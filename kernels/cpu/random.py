@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..reference.random import counters_used
-from .threads import compiled, inlined, share
+from .compiling import compiled, inlined
+from .threads import share
 
 Array = Any
 Words = tuple[Any, ...]  # of np.uint64, each below 2³²

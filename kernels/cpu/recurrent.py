@@ -21,9 +21,10 @@ from numba.extending import intrinsic
 
 from ..reference import recurrent as reference
 from ..reference.recurrent import Array, Gradients, Lengths, flat
+from .compiling import compiled, contracted, plain
 from .linear import product
 from .math import sigmoid32, tanh32
-from .threads import compiled, contracted, get_num_threads, plain, share
+from .threads import get_num_threads, share
 from .tile import _FUSED, COLUMNS, LANES, ROWS, VECTORS, loop
 
 _SHARED_FROM = 1 << 21  # multiply-adds: 40 µs on one core

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..reference import reduce as reference
-from .threads import contracted, share, summed
+from .compiling import contracted, summed
+from .threads import share
 
 Array = Any
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from ..reference import loss as losses
 from ..reference import reduce as reference
+from .compiling import contracted, plain, summed
 from .math import exp32
-from .threads import contracted, plain, share, summed
+from .threads import share
 
 Array = Any
 

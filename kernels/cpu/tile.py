@@ -28,7 +28,7 @@ from numba.core import cgutils, types
 from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
-from .threads import _sources, compiled
+from .compiling import SOURCES, compiled
 
 Array = Any
 
@@ -424,7 +424,7 @@ def _tile(which, a, a_table, c, c_table, tiles, b, steps, count, k, last, start)
 
 def _address_of(function: Callable[..., None]) -> int:
     """The function of 12 integers as machine code, kept on disk as in threads.py."""
-    function.__qualname__ += "_" + _sources
+    function.__qualname__ += "_" + SOURCES
     signature = types.void(*[types.intp] * 12)
     try:
         code: Any = numba.cfunc(signature, cache=True)(function)

@@ -20,8 +20,9 @@ finite, and it is computed as it stands if not.
 import numpy as np
 
 from ..reference.conv import Array, Pair
+from .compiling import compiled
 from .linear import product
-from .threads import compiled, share
+from .threads import share
 from .tile import COLUMNS, LANES, ROWS, TILE, TRANSFORM, UNTRANSFORM, call, keep, multiply
 
 _G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32)

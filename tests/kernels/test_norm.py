@@ -218,7 +218,7 @@ def test_compiled_norms_of_float64_and_of_nothing_are_the_references(name: str) 
 
 
 def test_compiled_sums_do_not_drift() -> None:
-    rows = 300 if cpu_threads.numba.config.DISABLE_JIT else 300_000
+    rows = 300 if cpu_threads.DISABLE_JIT else 300_000
     x = np.full((rows, 2), 0.1, np.float32)
     ones = np.ones(2, np.float32)
     y, mean, var, _ = cpu.batch_norm(x, ones, ones, eps=1e-5)

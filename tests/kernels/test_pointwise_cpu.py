@@ -131,7 +131,7 @@ def test_dense_and_its_gradients(activation: str, data: st.DataObject) -> None:
 
 def test_sums_of_many_rows_do_not_drift() -> None:
     """A running float32 sum of 300,000 times 0.1 is 29,996.6 or worse."""
-    rows = 3000 if threads.numba.config.DISABLE_JIT else 300_000
+    rows = 3000 if threads.DISABLE_JIT else 300_000
     g = np.full((rows, 1), 0.1, np.float32)
     _, _, gb = linear.dense_backward(g, g, g[:1], g, "none", 0.0, (False, False, True))
     np.testing.assert_allclose(gb, rows * np.float64(np.float32(0.1)), rtol=1e-6)

@@ -6,13 +6,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tinyart.kernels.cpu import threads
+from tinyart.kernels.cpu import blas, threads
+from tinyart.kernels.cpu.compiling import compiled
 from tinyart.kernels.cpu.linear import product
 from tinyart.kernels.cpu.threads import share
 
@@ -27,19 +29,55 @@ def as_it_was() -> Iterator[None]:
     threads.set_num_threads(before)
 
 
+this_thread = numba.types.ExternalFunction("pthread_self", numba.types.intp())
+sleep = numba.types.ExternalFunction("usleep", numba.types.intc(numba.types.uint32))
+
+
+def patiently(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+@compiled
+def count(first: int, end: int, counts: np.ndarray, stretches: np.ndarray) -> None:
+    """Count what is done, and write at the beginning of each stretch how long it is."""
+    stretches[first] = end - first
+    for i in range(first, end):
+        counts[i] += 1
+
+
+@compiled
+def spend(first: int, end: int, who: np.ndarray, seconds: float) -> None:
+    """Write who does each index, which takes so many seconds."""
+    for i in range(first, end):
+        who[i] = this_thread()
+        sleep(np.uint32(1e6 * seconds))
+
+
+@compiled
+def linger(first: int, end: int, who: np.ndarray, caller: int) -> None:
+    """Helpers take twenty times as long."""
+    for i in range(first, end):
+        who[i] = this_thread()
+        sleep(np.uint32(10_000 if who[i] == caller else 200_000))
+
+
+@compiled
+def fail(first: int, end: int, which: int) -> None:
+    if first == which:
+        np.empty(1 << 60)
+
+
 @given(size=st.integers(0, 300), piece=st.integers(1, 50), number=st.integers(1, 5))
 def test_every_index_is_done_once_in_equal_stretches(size: int, piece: int, number: int) -> None:
-    counts, stretches = np.zeros(size, int), []
-
-    def kernel(first: int, end: int, counts: np.ndarray) -> None:
-        counts[first:end] += 1
-        stretches.append((first, end))
-
+    counts, stretches = np.zeros(size, int), np.zeros(size, int)
     threads.set_num_threads(number)
-    share(kernel, size, piece, counts)
+    share(count, size, piece, counts, stretches)
     assert (counts == 1).all()
-    assert len(stretches) <= max(1, 4 * number)
-    lengths = sorted(end - first for first, end in stretches)
+    lengths = sorted(stretches[stretches > 0])
+    assert len(lengths) <= max(1, 4 * number)
     assert lengths[1:] == lengths[-1:] * (len(lengths) - 1)  # all but one are equal
     assert len(lengths) < 2 or lengths[-1] * 2 > piece
     assert number == 1 or size < 1.5 * piece or len(lengths) > 1
@@ -48,55 +86,58 @@ def test_every_index_is_done_once_in_equal_stretches(size: int, piece: int, numb
 @pytest.mark.parametrize("number", [1, 2, 4])
 def test_what_is_put_off_is_done_when_it_is_finished(number: int) -> None:
     threads.set_num_threads(number)
-    counts = np.zeros((20, 60), int)
+    counts, other = np.zeros((20, 60), int), np.zeros((2, 60), int)
     for row in counts:
-        threads.later(lambda first, end, row: np.add(row[first:end], 1, out=row[first:end]), 60, 10, row)
-        share(lambda first, end: None, 10, 1)
+        threads.later(count, 60, 10, row, np.zeros(60, int))
+        share(count, 60, 10, *other)
     threads.finish()
     assert (counts == 1).all()
+    assert (other[0] == 20).all()
     threads.finish()  # nothing is left, and BLAS as before
     assert numpys_threads() == number
 
 
 def test_helpers_do_what_is_put_off_while_the_caller_does_other_things() -> None:
     threads.set_num_threads(2)
-    done = threading.Event()
-    threads.later(lambda first, end: done.set() if first == 0 else None, 4, 1)
-    assert done.wait(30)
+    who = np.zeros(4, int)
+    threads.later(spend, 4, 1, who, 0.0)
+    patiently(lambda: who.all())
     threads.finish()
+    assert threading.get_ident() not in who
 
 
 def test_what_is_shared_goes_before_what_was_put_off() -> None:
     threads.set_num_threads(2)
-    order: list[str] = []
-    caller, begun = threading.get_ident(), threading.Event()
-
-    def slow(first: int, end: int) -> None:
-        begun.set()
-        time.sleep(0.05)
-        order.append("put off")
-
-    def quick(first: int, end: int) -> None:
-        if threading.get_ident() != caller:
-            order.append("shared")
-        time.sleep(0.1)
-
-    threads.later(slow, 4, 1)
-    assert begun.wait(30)
-    share(quick, 4, 1)
+    later, now = np.zeros(8, int), np.zeros(8, int)
+    threads.later(spend, 8, 1, later, 0.1)
+    patiently(lambda: later.any())
+    share(spend, 8, 1, now, 0.05)
+    assert len(set(now)) == 2  # the helper does one stretch of eight, and then helps
+    assert (later > 0).sum() < 6
     threads.finish()
-    assert order.count("put off") == 4
-    assert "shared" in order[:2]  # the helper does one stretch of four, and then helps
+    assert later.all()
 
 
-def test_an_error_in_what_is_put_off_comes_when_it_is_finished() -> None:
+def test_who_waits_does_what_was_put_off() -> None:
     threads.set_num_threads(2)
+    caller = threading.get_ident()
 
-    def wrong(first: int, end: int) -> None:
-        raise ZeroDivisionError
+    def attempt() -> bool:
+        later, now = np.zeros(8, int), np.zeros(8, int)
+        threads.later(spend, 8, 1, later, 0.02)
+        patiently(lambda: later.any())
+        share(linger, 8, 1, now, caller)
+        found = caller in later
+        threads.finish()
+        return found and bool(later.all()) and bool(now.all())
 
-    threads.later(wrong, 4, 1)
-    with pytest.raises(ZeroDivisionError):
+    patiently(attempt)
+
+
+def test_a_failure_in_what_is_put_off_comes_when_it_is_finished() -> None:
+    threads.set_num_threads(2)
+    threads.later(fail, 4, 1, 2)
+    with pytest.raises(MemoryError):
         threads.finish()
     threads.finish()
     assert numpys_threads() == 2
@@ -104,54 +145,53 @@ def test_an_error_in_what_is_put_off_comes_when_it_is_finished() -> None:
 
 def test_helpers_take_their_share() -> None:
     threads.set_num_threads(3)
-    names: set[str] = set()
-
-    def kernel(first: int, end: int) -> None:
-        names.add(threading.current_thread().name + str(threading.get_ident()))
-        time.sleep(0.05)
-
-    share(kernel, 12, 1)
-    assert len(names) == 3
+    who = np.zeros(12, int)
+    share(spend, 12, 1, who, 0.05)
+    assert len(set(who)) == 3
 
 
-def test_a_helpers_error_is_the_callers() -> None:
+@pytest.mark.parametrize(("number", "starts"), [(1, (0,)), (2, range(0, 100, 13))])
+def test_whatever_fails_is_the_callers_error(number: int, starts: Iterable[int]) -> None:
+    threads.set_num_threads(number)
+    for start in starts:
+        with pytest.raises(MemoryError):
+            share(fail, 100, 1, start)
+    share(fail, 100, 1, 1)  # where none begins
+    who = np.zeros(4, int)
+    share(spend, 4, 1, who, 0.05)  # and the helper still lives
+    assert len(set(who)) == number
+
+
+def test_nobody_holds_the_arrays_afterwards() -> None:
     threads.set_num_threads(2)
-    caller = threading.get_ident()
-
-    def kernel(first: int, end: int) -> None:
-        time.sleep(0.02)
-        if threading.get_ident() != caller:
-            raise ZeroDivisionError(f"{first}")
-
-    with pytest.raises(ZeroDivisionError):
-        share(kernel, 100, 1)
-    share(lambda first, end: None, 100, 1)  # and the helper still lives
-
-
-def test_a_late_helper_holds_no_arrays() -> None:
-    threads.set_num_threads(2)
-    held = np.zeros(3)
-    before = len(_referrers(held))
+    counts, stretches = np.zeros((2, 100), int)
+    before = sys.getrefcount(counts)
     for _ in range(20):
-        share(lambda first, end, a: None, 100, 1, held)
-    assert len(_referrers(held)) == before
+        share(count, 100, 1, counts, stretches)
+        threads.later(count, 100, 1, counts, stretches)
+        threads.finish()
+    assert sys.getrefcount(counts) == before
+    assert (counts == 40).all()
 
 
-def _referrers(x: object) -> list[object]:
-    import gc
+def test_kernels_of_other_things_are_refused() -> None:
+    @compiled
+    def kernel(first: int, end: int, name: str) -> None:
+        pass
 
-    return [r for r in gc.get_referrers(x) if isinstance(r, tuple)]
+    with pytest.raises(TypeError, match="arrays, numbers and tuples of numbers"):
+        share(kernel, 4, 1, "name")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_has_helpers_of_its_own() -> None:
     threads.set_num_threads(2)
-    share(lambda first, end: None, 100, 1)
+    share(spend, 4, 1, np.zeros(4, int), 0.0)
     child = os.fork()
     if child == 0:
-        seen: set[int] = set()
-        share(lambda first, end: (time.sleep(0.02), seen.add(threading.get_ident())), 8, 1)
-        os._exit(len(seen))
+        who = np.zeros(8, int)
+        share(spend, 8, 1, who, 0.02)
+        os._exit(len(set(who)))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
 
 
@@ -182,9 +222,9 @@ def numpys_threads() -> int:
 
 def test_blas_is_serial_inside_and_as_before_after() -> None:
     threads.set_num_threads(2)
-    with threads.serial_blas:
+    with blas.serial:
         assert numpys_threads() == 1
-        with pytest.raises(ZeroDivisionError), threads.serial_blas:
+        with pytest.raises(ZeroDivisionError), blas.serial:
             raise ZeroDivisionError
         assert numpys_threads() == 1  # the first one is still inside
     assert numpys_threads() == 2
@@ -210,9 +250,9 @@ def test_a_helper_rests_and_is_woken() -> None:
     """Jobs come while it waits for one, and after it went to sleep."""
     threads.set_num_threads(2)
     for pause in (0, 0, 0.001, 0.05, 0, 0.05):
-        names: set[int] = set()
-        share(lambda first, end, names: (time.sleep(0.01), names.add(threading.get_ident())), 4, 1, names)
-        assert len(names) == 2
+        who = np.zeros(4, int)
+        share(spend, 4, 1, who, 0.01)
+        assert len(set(who)) == 2
         time.sleep(pause)
 
 
@@ -223,7 +263,7 @@ def test_a_forked_child_multiplies_though_another_thread_was_inside() -> None:
     a, entered, leave = np.ones((300, 300)), threading.Event(), threading.Event()
 
     def inside() -> None:
-        with threads.serial_blas:
+        with blas.serial:
             entered.set()
             leave.wait(30)
 
@@ -242,23 +282,30 @@ def test_a_forked_child_multiplies_though_another_thread_was_inside() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_several_callers_share_the_helpers() -> None:
+@pytest.mark.parametrize("callers", [2, 9])
+def test_several_callers_share_the_helpers(callers: int) -> None:
+    """Also more than there are places for jobs."""
     threads.set_num_threads(3)
     wrong: list[int] = []
 
     def call(number: int) -> None:
         for _ in range(200):
-            counts = np.zeros(12, int)
-            share(lambda first, end, counts: np.add(counts[first:end], 1, out=counts[first:end]), 12, 1, counts)
-            if not (counts == 1).all():
+            counts, others = np.zeros((2, 12), int)
+            threads.later(count, 12, 1, others, np.zeros(12, int))
+            share(count, 12, 1, counts, np.zeros(12, int))
+            threads.finish()
+            if not (counts == 1).all() or not (others == 1).all():
                 wrong.append(number)
 
-    callers = [threading.Thread(target=call, args=(n,)) for n in range(4)]
-    for caller in callers:
+    together = [threading.Thread(target=call, args=(n,)) for n in range(callers)]
+    for caller in together:
         caller.start()
-    for caller in callers:
+    for caller in together:
         caller.join()
     assert not wrong
+    who = np.zeros(12, int)
+    share(spend, 12, 1, who, 0.05)
+    assert len(set(who)) == 3  # and all places are free again
 
 
 AT_ONCE = """
@@ -268,7 +315,7 @@ from tinyart.kernels.cpu.linear import product
 threads.set_num_threads(4)
 a = np.ones((400, 400), np.float32)
 for _ in range(3):
-    threads.share(lambda first, end: a @ a, 16, 1)
+    product(a, a)
 """
 
 
