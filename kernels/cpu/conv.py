@@ -69,8 +69,8 @@ Ints = tuple[int, ...]
 
 _ROWS_AT_ONCE = 16 * ROWS
 _DEPTH = 768
-_BLOCK = 1 << 22  # multiply-adds that are worth a thread: 90 µs
-_ELEMENTS = 1 << 15  # of a sum of parts
+_BLOCK = 1 << 21  # multiply-adds that are worth a thread: 45 µs
+_ELEMENTS = 1 << 14  # of a sum of parts
 _OUTER, _DOT, _CHANNELS = range(3)
 _AHEAD = 24  # pixels; no matter how many exactly, from 12 on
 

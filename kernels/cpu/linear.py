@@ -27,14 +27,13 @@ Array = Any
 
 NONE, RELU, LEAKY_RELU, SIGMOID, TANH = range(5)
 _CODES = {"none": NONE, "relu": RELU, "leaky_relu": LEAKY_RELU, "sigmoid": SIGMOID, "tanh": TANH}
-_BLOCK = 1 << 17  # elements that are worth a thread: 30 to 80 µs
-_WORTH = 1 << 22  # multiply-adds that are worth all threads: 100 µs on one core
-_LONG = 1 << 25  # multiply-adds that are worth to be put off: a millisecond on one core
+_BLOCK = 1 << 16  # elements that are worth a thread: 10 to 40 µs
+_WORTH = 1 << 21  # multiply-adds that are worth all threads: 50 µs on one core
+_LONG = 1 << 23  # multiply-adds that are worth to be put off: 200 µs on one core
 _SUM = 32  # rows that are summed in float32, before the sum goes into float64
 _PART = 512  # rows to a sum of their own: many rows of few columns are cut there, few rows of many by columns
 
 _0, _1 = np.float32(0), np.float32(1)
-_FLOATS = (np.float32, np.float64)
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -50,8 +49,8 @@ def product(a: Array, b: Array, out: Array | None = None, *, waits: bool = False
     With `waits` it may be done as late as `threads.finish`.
     """
     if out is None:
-        shape = *np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]
-        out = np.empty(shape, np.result_type(a, b))
+        over = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) if a.ndim + b.ndim > 4 else ()
+        out = np.empty((*over, a.shape[-2], b.shape[-1]), np.result_type(a, b))
     (m, k), n = a.shape[-2:], b.shape[-1]
     if not _compiled(a, b, out) or k == 0 or out.size == 0:
         return np.matmul(a, b, out=out)
@@ -73,8 +72,10 @@ def product(a: Array, b: Array, out: Array | None = None, *, waits: bool = False
     return out
 
 
-def _compiled(*arrays: Array) -> bool:
-    return blas.COMPILED and arrays[0].dtype in _FLOATS and all(a.dtype == arrays[0].dtype for a in arrays)
+def _compiled(a: Array, b: Array, out: Array) -> bool:
+    """Whether compiled code can multiply these: float32 or float64, and the result's rows in one piece each."""
+    return (blas.COMPILED and a.dtype.char == b.dtype.char == out.dtype.char and a.dtype.char in "fd"
+            and out.strides[-1] == out.itemsize and out.strides[-2] >= out.shape[-1] * out.itemsize)
 
 
 def _factor(a: Array) -> tuple[Array, bool]:
@@ -95,7 +96,7 @@ def dense(x: Array, w: Array, b: Array, *, activation: str, slope: float) -> Arr
         return reference.dense(x, w, b, activation=activation, slope=slope)
     y = np.empty((x.shape[0], w.shape[1]), np.float32)
     settings = y, plain(b), _CODES[activation], np.float32(slope)
-    if not _compiled(x, w) or min(y.shape) <= 1 or x.shape[1] == 0:
+    if not _compiled(x, w, y) or min(y.shape) <= 1 or x.shape[1] == 0:
         product(x, w, y)
         share(_activate, y.shape[1], max(16, _BLOCK // max(1, len(y))), *settings)
         return y
@@ -118,7 +119,7 @@ def dense_backward(
         sums = np.empty((parts, g.shape[1]), np.float64)
         settings = h, plain(y), out, sums, _CODES[activation], np.float32(slope)
         kernel, size, part = _cut(x.T, h, _deactivate, _backward_columns)
-        if wanted[1] and kernel is _backward_columns and not waits and _compiled(x, h) and min(w.shape) > 1:
+        if wanted[1] and kernel is _backward_columns and not waits and _compiled(x, h, h) and min(w.shape) > 1:
             gw = np.empty(w.shape, np.float32)
             with blas.serial:
                 share(kernel, size, part, *_factor(x.T), gw, *settings)

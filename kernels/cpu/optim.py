@@ -22,7 +22,7 @@ from .threads import share
 
 Array = Any
 
-_BLOCK = 1 << 16  # parameters that are worth a thread: some 60 µs
+_BLOCK = 1 << 15  # parameters that are worth a thread: some 30 µs
 
 
 def sgd_(

@@ -23,7 +23,7 @@ from ..reference.conv import Array, Padding, Pair, output_size
 from .compiling import compiled, plain
 from .threads import share
 
-_BLOCK = 1 << 16  # elements read that are worth a thread
+_BLOCK = 1 << 15  # elements read that are worth a thread
 _FEW = 32  # channels
 
 

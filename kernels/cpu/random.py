@@ -23,7 +23,7 @@ _LOW, _32, _11, _8, _1 = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(11), np
 _F32, _F24, _F53 = np.float32(2**-32), np.float32(2**-24), 2.0**-53
 _MINUS_2, _TURN = np.float32(-2), np.float32(2 * math.pi)
 
-_BLOCK = 1 << 14  # counters that are worth a thread: some 50 µs of uniform numbers
+_BLOCK = 1 << 13  # counters that are worth a thread: some 25 µs of uniform numbers
 
 
 def uniform(key: int, counter: int, *, shape: tuple[int, ...], dtype: Any, like: Array) -> Array:

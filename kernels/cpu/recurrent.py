@@ -27,8 +27,8 @@ from .math import sigmoid32, tanh32
 from .threads import get_num_threads, share
 from .tile import _FUSED, COLUMNS, LANES, ROWS, VECTORS, loop
 
-_SHARED_FROM = 1 << 21  # multiply-adds: 40 µs on one core
-_WORTH = 1 << 22  # multiply-adds that are worth a thread
+_SHARED_FROM = 1 << 20  # multiply-adds: 20 µs on one core
+_WORTH = 1 << 21  # multiply-adds that are worth a thread
 _STEPS = 3  # of fewer the packing of R is not worth it
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
@@ -94,7 +94,7 @@ def gru_backward(g: Array, x: Array, W: Array, R: Array, h0: Array, y: Array, ga
         return reference.gru_backward(g, x, W, R, h0, y, gates, lengths, reverse, wanted)
     size, d, dh = h0.shape[1], np.empty_like(gates), np.zeros(h0.shape, np.float32)
     _share(_gru_backward, x, R, *_plain(g, y, gates, h0), _panels(R.T, 1)[0], d, dh, _ends(x, lengths), reverse)
-    gR, states, rows = np.empty_like(R), flat(_before(y, h0, reverse)).T, flat(d)
+    gR, states, rows = np.empty(R.shape, np.float32), flat(_before(y, h0, reverse)).T, flat(d)
     product(states, rows[:, : 2 * size], out=gR[:, : 2 * size])
     product(states, rows[:, 3 * size :], out=gR[:, 2 * size :])
     inputs = d[:, :, : 3 * size]

@@ -21,7 +21,7 @@ _WIDTH = 64  # numbers of a row, or more
 _ROWS = 32  # that are summed in float32
 _NUMBERS = 512  # of one channel that are summed in float32: 16 to a lane
 _BLOCK = 1 << 16  # elements whose sums are put together: 5 to 10 µs
-_PIECE = 4  # blocks that are worth a thread
+_PIECE = 2  # blocks that are worth a thread
 _LARGE = 1 << 15  # fewer of one channel NumPy adds as fast
 
 

@@ -19,7 +19,7 @@ from .threads import share
 
 Array = Any
 
-_BLOCK = 1 << 15  # elements that are worth a thread
+_BLOCK = 1 << 14  # elements that are worth a thread
 _PART = 512  # numbers that are added in float32, before their sum goes into float64
 
 

@@ -82,8 +82,8 @@ class _Helpers:
         pieces = (2 * size + piece) // (2 * piece)  # the nearest whole number
         if pieces < 2 or self.threads == 1:
             return size
-        # Up to four a thread, and as many for each: who is late does fewer.
-        count = pieces if pieces < self.threads else self.threads * min(4, pieces // self.threads)
+        # Up to 16 a thread, and as many for each: who is late does fewer.
+        count = pieces if pieces < self.threads else self.threads * min(16, pieces // self.threads)
         unit = 1 << max(0, (int(piece) // 8).bit_length() - 1)  # whole vectors
         return unit * -(-size // (unit * count))
 

@@ -423,7 +423,7 @@ def _tile(which, a, a_table, c, c_table, tiles, b, steps, count, k, last, start)
 
 
 def _address_of(function: Callable[..., None]) -> int:
-    """The function of 12 integers as machine code, kept on disk as in threads.py."""
+    """The function of 12 integers as machine code, kept on disk as in compiling.py."""
     function.__qualname__ += "_" + SOURCES
     signature = types.void(*[types.intp] * 12)
     try:

@@ -53,6 +53,27 @@ def test_a_product_into_some_columns() -> None:
     assert not wide[:, 58:].any()
 
 
+LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "rows": lambda a: a.copy(), "columns": lambda a: np.asfortranarray(a), "some": lambda a: a.repeat(2, 1)[:, ::2],
+    "some rows": lambda a: a.repeat(2, 0)[::2], "backwards": lambda a: a[::-1].copy()[::-1],
+    "part": lambda a: np.pad(a, 3)[3:-3, 3:-3], "one row": lambda a: np.broadcast_to(a[:1], a.shape),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("of_b", LAYOUTS)
+@pytest.mark.parametrize("of_a", LAYOUTS)
+def test_factors_and_results_of_every_layout(of_a: str, of_b: str, dtype: type) -> None:
+    for m, k, n in ((5, 7, 3), (70, 90, 80)):
+        a, b = LAYOUTS[of_a](normal(0, m, k).astype(dtype)), LAYOUTS[of_b](normal(1, k, n).astype(dtype))
+        a.flags.writeable = False
+        exact = a.astype(float) @ b.astype(float)
+        for layout in ("rows", "columns", "part", "backwards", "some"):
+            out = LAYOUTS[layout](np.full((m, n), np.nan, dtype))
+            assert linear.product(a, b, out) is out
+            assert close(out, exact, k) if dtype == np.float32 else np.allclose(out, exact, rtol=1e-13, atol=1e-13)
+
+
 @given(batch=st.sampled_from([(0, 0), (1, 1), (4, 4), (1, 5), (5, 1), (None, 3), (3, None)]), seed=SEEDS)
 def test_batches_of_products(batch: tuple[int | None, int | None], seed: int) -> None:
     a, b = normal(seed, *[batch[0]] * (batch[0] is not None), 6, 7), normal(
