@@ -6,13 +6,14 @@ taken. A helper so begins a few microseconds after it is asked: two threads that
 other ten times as long.
 
     write(kernel, job, arguments)       a thread writes what is to be done,
-    put(row, size, step)                opens it to helpers,
-    work(row)                           works on it until nothing is left,
-    close(row)                          closes it, and waits for those who are still inside;
+    put(job, size, step)                opens it to helpers,
+    work(job)                           works on it until nothing is left,
+    close(job, ..)                      closes it, and waits for those who are still inside;
     help_with(rows, ..)                 a helper works on whatever is open, until nothing was for a while
 
-A helper counts itself in before it looks whether the job is open, and who closes a job looks afterwards who is inside:
-so one sees the other, in whichever order their stores came, and a job is only written again when nobody reads it.
+A job is known by its address. A helper counts itself in before it looks whether the job is open, and who closes a job
+looks afterwards who is inside: so one sees the other, in whichever order their stores came, and a job is only written
+again when nobody reads it.
 """
 
 import os
@@ -24,6 +25,7 @@ from typing import Any
 import numba
 from llvmlite import ir
 from numba.core import cgutils, compiler, types
+from numba.core.codegen import JITCodeLibrary
 from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
@@ -85,6 +87,20 @@ def _call(typing: Any, function: Any, first: Any, end: Any, job: Any) -> Any:
     return types.void(*[types.int64] * 4), code
 
 
+class _Part(JITCodeLibrary):
+    """Code that is optimised and emitted as a part of other code, and not, as Numba would, for itself as well."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
 @_pasted
 def write(typing: Any, kernel: Any, job: Any, arguments: Any) -> Any:
     """Write into the job the arguments, and a function that calls the kernel with them."""
@@ -98,7 +114,11 @@ def write(typing: Any, kernel: Any, job: Any, arguments: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         flags: Any = compiler.Flags()
         flags.nrt, flags.error_model, flags.fastmath = True, options["error_model"], options.get("fastmath", False)
-        compiled = context.compile_subroutine(builder, kernel.dispatcher.py_func, called, flags=flags)
+        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        library = _Part(context.codegen(), kernel.dispatcher.py_func.__name__)
+        compiled = compiler.compile_internal(context.typing_context, context, library, kernel.dispatcher.py_func,
+                                             called.args, called.return_type, flags, locals={})
+        context.active_code_library.add_linking_library(compiled.library)
         given = [_unowned(builder, kind, value)
                  for kind, value in zip(arguments, cgutils.unpack_tuple(builder, values[2]), strict=True)]
         layout = ir.LiteralStructType([value.type for value in given])
@@ -131,13 +151,13 @@ def _unowned(builder: Any, kind: Any, value: Any) -> Any:
     return value
 
 
-def _write(row: Array, *arguments: Any) -> None:
-    write(_kernel, row.ctypes.data, arguments)  # type: ignore[name-defined]  # noqa: F821
+def _write(job: int, *arguments: Any) -> None:
+    write(_kernel, job, arguments)  # type: ignore[name-defined]  # noqa: F821
 
 
 @cache
 def writer_of(kernel: Any) -> Any:
-    """The compiled function that writes a job of this kernel: _write(row, *arguments)."""
+    """The compiled function that writes a job of this kernel: _write(job, *arguments)."""
     function: Any = FunctionType(_write.__code__, {**globals(), "_kernel": kernel})
     package, _, module = kernel.py_func.__module__.rpartition(".")
     if package != __package__:
@@ -147,9 +167,8 @@ def writer_of(kernel: Any) -> Any:
 
 
 @compiled
-def put(row: Array, size: int, step: int) -> None:
-    """Open the job that was written there: stretches of `step` that make up range(size)."""
-    job = row.ctypes.data
+def put(job: int, size: int, step: int) -> None:
+    """Open the job that was written there, of stretches of `step` that make up range(size), if these are several."""
     _store(job + _SIZE, size)
     _store(job + _STEP, step)
     _store(job + _NEXT, 0)
@@ -170,15 +189,13 @@ def _work(job: int, most: int) -> None:
 
 
 @compiled
-def work(row: Array) -> None:
+def work(job: int) -> None:
     """Do what nobody has taken yet."""
-    job = row.ctypes.data
     _work(job, _ALL)
 
 
 @compiled
-def done(row: Array) -> Any:
-    job = row.ctypes.data
+def done(job: int) -> Any:
     return _load(job + _NEXT) >= _load(job + _SIZE) and _load(job + _INSIDE) == 0
 
 
@@ -186,7 +203,7 @@ def done(row: Array) -> Any:
 def _help(rows: Array, first: int, end: int, most: int) -> bool:
     """Do up to `most` stretches of the first job among these rows that is open and has any left; whether one was."""
     for i in range(first, end):
-        job = rows[i].ctypes.data
+        job = rows.ctypes.data + 8 * WORDS * i
         if _load(job + _OPEN) == 0 or _load(job + _NEXT) >= _load(job + _SIZE):
             continue
         _add(job + _INSIDE, 1)
@@ -200,9 +217,8 @@ def _help(rows: Array, first: int, end: int, most: int) -> bool:
 
 
 @compiled
-def close(row: Array, rows: Array, urgent: int) -> Any:
+def close(job: int, rows: Array, urgent: int) -> Any:
     """Wait until those inside have left, and do meanwhile what can wait; whether a stretch failed."""
-    job = row.ctypes.data
     _store(job + _OPEN, 0)
     while _load(job + _INSIDE) > 0:
         if not _help(rows, urgent, len(rows), 1):
@@ -211,21 +227,21 @@ def close(row: Array, rows: Array, urgent: int) -> Any:
 
 
 @compiled
-def run(row: Array, size: int, step: int, rows: Array, urgent: int) -> Any:
-    """All three; one stretch alone is not open to helpers."""
-    put(row, size, step)
-    work(row)
-    return close(row, rows, urgent)
+def complete(job: int, rows: Array, urgent: int) -> Any:
+    """Work on it, and close it."""
+    work(job)
+    return close(job, rows, urgent)
 
 
 @compiled
-def help_with(rows: Array, urgent: int, stop: Array, patience: int) -> None:
+def help_with(rows: Array, urgent: int, stop: Array, patience: int) -> bool:
     """Work on jobs until `patience` calls of sched_yield found none: on the first `urgent` rows, which callers wait
-    for, until nothing is left; on the others a stretch at a time."""
-    idle = 0
+    for, until nothing is left; on the others a stretch at a time. Whether there was anything to do."""
+    idle, worked = 0, False
     while idle < patience and stop[0] == 0:
         if _help(rows, 0, urgent, _ALL) or _help(rows, urgent, len(rows), 1):
-            idle = 0
+            idle, worked = 0, True
         else:
             _give_way()
             idle += 1
+    return worked

@@ -32,12 +32,10 @@ import numpy as np
 from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 
 from . import blas
-from .jobs import WORDS, close, done, help_with, put, run, work, writer_of
+from .jobs import WORDS, close, complete, done, help_with, put, work, writer_of
 
 _PATIENCE = 1 << 11  # calls of sched_yield, some 0.7 µs each, for which a helper waits for its next job
 _URGENT, _WAITING = 4, 4  # jobs at once: of callers who wait for them, and of those put off, whose arrays take memory
-
-Array = Any
 
 
 class _Helpers:
@@ -46,7 +44,8 @@ class _Helpers:
     def __init__(self, threads: int):
         self.threads, self.started, self.starting = threads, 0, threading.Lock()
         self.rows = np.zeros((_URGENT + _WAITING, WORDS), np.int64)
-        self.urgent, self.waiting = list(self.rows[:_URGENT]), list(self.rows[_URGENT:])  # that nobody uses
+        places = [self.rows.ctypes.data + 8 * WORDS * i for i in range(len(self.rows))]
+        self.urgent, self.waiting = places[:_URGENT], places[_URGENT:]  # those that nobody uses
         self.stop = np.zeros(1, np.int64)
         self.asleep: set[int] = set()
         self.calls = SimpleQueue[None]()
@@ -73,9 +72,10 @@ class _Helpers:
     def serve(self, number: int) -> None:
         while not self.stop[0]:
             help_with(self.rows, _URGENT, self.stop, _PATIENCE)
-            self.asleep.add(number)
-            if not self.stop[0]:
+            self.asleep.add(number)  # before the last look: who opens a job looks afterwards who sleeps
+            if not help_with(self.rows, _URGENT, self.stop, 1) and not self.stop[0]:
                 self.calls.get()
+            self.asleep.discard(number)
 
     def step(self, size: int, piece: int) -> int:
         """The length of a stretch; all of it where another thread is not worth its while."""
@@ -115,26 +115,28 @@ def share(kernel: Callable[..., None], size: int, piece: int, *arguments: Any) -
     if DISABLE_JIT or size == 0:
         return
     helpers = _helpers
-    step, rows = helpers.step(size, piece), helpers.urgent
+    step, places = helpers.step(size, piece), helpers.urgent
     try:
-        row = rows.pop()
-    except IndexError:  # more callers than rows: this one works alone
-        row, rows = np.zeros(WORDS, np.int64), []
+        job = places.pop()
+    except IndexError:  # more callers than places: this one works alone
+        own = np.zeros(WORDS, np.int64)
+        job, places = own.ctypes.data, []
     try:
-        writer_of(kernel)(row, *arguments)
+        writer_of(kernel)(job, *arguments)
+        put(job, size, step)
         if step < size:
             helpers.wake()
-        if run(row, size, step, helpers.rows, _URGENT):
+        if complete(job, helpers.rows, _URGENT):
             raise MemoryError("for what a kernel keeps")
     finally:
-        rows.append(row)
+        places.append(job)
 
 
 class _PutOff(threading.local):
-    """This thread's jobs that wait, the oldest first: the row, whose it is, and the arrays, whose addresses it has."""
+    """This thread's jobs that wait, the oldest first: the job, whose it is, and the arrays, whose addresses it has."""
 
     def __init__(self) -> None:
-        self.jobs: list[tuple[Array, _Helpers, Any]] = []
+        self.jobs: list[tuple[int, _Helpers, Any]] = []
         self.failed = False
 
 
@@ -143,32 +145,32 @@ _put_off = _PutOff()
 
 def later(kernel: Callable[..., None], size: int, piece: int, *arguments: Any) -> None:
     """As `share`, but done some time before `finish` returns: until then nobody touches these arrays."""
-    helpers, jobs = _helpers, _put_off.jobs
+    helpers = _helpers
     step = size if DISABLE_JIT else helpers.step(size, piece)
     if step < size and not helpers.waiting:
-        for job in jobs:
-            if done(job[0]):
-                _end(job)
+        for waiting in _put_off.jobs:
+            if done(waiting[0]):
+                _end(waiting)
     try:
-        row = helpers.waiting.pop() if step < size else None
+        job = helpers.waiting.pop() if step < size else 0
     except IndexError:
-        row = None
-    if row is None:
+        job = 0
+    if job == 0:
         share(kernel, size, piece, *arguments)
         return
     blas.serial.__enter__()
-    _put_off.jobs.append((row, helpers, arguments))
-    writer_of(kernel)(row, *arguments)
+    _put_off.jobs.append((job, helpers, arguments))
+    writer_of(kernel)(job, *arguments)
+    put(job, size, step)
     helpers.wake()
-    put(row, size, step)
 
 
-def _end(job: tuple[Array, _Helpers, Any]) -> None:
+def _end(waiting: tuple[int, _Helpers, Any]) -> None:
     """Only when all is done its arrays leave the list, whatever interrupts."""
-    row, helpers, _ = job
-    _put_off.failed |= bool(close(row, helpers.rows, _URGENT))
-    _put_off.jobs = [other for other in _put_off.jobs if other is not job]
-    helpers.waiting.append(row)
+    job, helpers, _ = waiting
+    _put_off.failed |= bool(close(job, helpers.rows, _URGENT))
+    _put_off.jobs = [other for other in _put_off.jobs if other is not waiting]
+    helpers.waiting.append(job)
     blas.serial.__exit__()
 
 
@@ -176,10 +178,10 @@ def finish() -> None:
     """Do what this thread has put off. Errors: `MemoryError`, as `share`."""
     if not _put_off.jobs:
         return
-    for row, _, _ in _put_off.jobs:
-        work(row)
-    for job in _put_off.jobs:
-        _end(job)
+    for job, _, _ in _put_off.jobs:
+        work(job)
+    for waiting in _put_off.jobs:
+        _end(waiting)
     failed, _put_off.failed = _put_off.failed, False
     if failed:
         raise MemoryError("for what a kernel keeps")
