@@ -60,10 +60,10 @@ def spend(first: int, end: int, who: np.ndarray, seconds: float) -> None:
 
 @compiled
 def linger(first: int, end: int, who: np.ndarray, caller: int) -> None:
-    """Helpers take twenty times as long."""
+    """Helpers take twenty times as long, and say at the end who they are."""
     for i in range(first, end):
+        sleep(np.uint32(10_000 if this_thread() == caller else 200_000))
         who[i] = this_thread()
-        sleep(np.uint32(10_000 if who[i] == caller else 200_000))
 
 
 @compiled
@@ -118,6 +118,22 @@ def test_what_is_shared_goes_before_what_was_put_off() -> None:
     assert (later > 0).sum() < 6
     threads.finish()
     assert later.all()
+
+
+def test_the_caller_waits_for_slow_helpers() -> None:
+    threads.set_num_threads(3)
+    caller = threading.get_ident()
+
+    def attempt() -> bool:
+        now, later = np.zeros(16, int), np.zeros(16, int)
+        share(linger, 16, 1, now, caller)
+        assert now.all()
+        threads.later(linger, 16, 1, later, caller)
+        threads.finish()
+        assert later.all()
+        return len(set(now)) > 1 and len(set(later)) > 1
+
+    patiently(attempt)
 
 
 def test_who_waits_does_what_was_put_off() -> None:
