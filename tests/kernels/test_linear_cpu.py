@@ -108,6 +108,22 @@ def test_dense_of_many_rows(n: int, o: int, activation: str) -> None:
         assert close(a, e, terms)
 
 
+@pytest.mark.parametrize("activation", ["none", "relu", "tanh"])
+def test_a_blas_that_compiled_code_cannot_call(monkeypatch: pytest.MonkeyPatch, activation: str) -> None:
+    """Then products are NumPy's own."""
+    monkeypatch.setattr(linear.blas, "COMPILED", False)
+    for n, o in ((40, 24), (300, 200), (3, 0)):
+        x, w, b, g = normal(0, n, 90), normal(1, 90, o), normal(2, o), normal(3, n, o)
+        y = linear.dense(x, w, b, activation=activation, slope=0.2)
+        assert close(y, reference.dense(*[a.astype(float) for a in (x, w, b)], activation=activation, slope=0.2), 90)
+        found = linear.dense_backward(g, x, w, y, activation, 0.2, (True, "later", True))
+        exact = reference.dense_backward(*[a.astype(float) for a in (g, x, w, y)], activation, 0.2, (True, True, True))
+        for a, e, terms in zip(found, exact, (o, n, n), strict=True):
+            assert close(a, e, terms)
+    assert close(linear.product(normal(0, 5, 6, 7), normal(1, 7, 8)),
+                 normal(0, 5, 6, 7).astype(float) @ normal(1, 7, 8).astype(float), 7)
+
+
 # ---- gradients of weights that are put off
 
 
