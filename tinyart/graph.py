@@ -165,7 +165,7 @@ def grad(y: Any, xs: Any, create_graph: bool = False, *, retain_graph: bool | No
             raise GraphError("grad", f"xs[{i}]", "a tensor on the tape", "one without gradient",
                              fix="ta.tensor(..., requires_grad=True), outside no_grad()")
     found = _walk(y, {(x.node, x.slot) for x in targets}, create_graph, retain_graph, cotangent)
-    gradients = [found[x.node, x.slot] if (x.node, x.slot) in found else _zeros(x.array) for x in targets]
+    gradients = [found[x.node, x.slot] if (x.node, x.slot) in found else _filled(x.array, 0) for x in targets]
     return gradients[0] if isinstance(xs, Variable) else gradients
 
 
@@ -202,7 +202,7 @@ def _walk(y: Any, targets: set[Any] | None, create_graph: bool, retain_graph: bo
             if not gs or True not in wanted:
                 continue
             if node.op.outputs != 1:
-                g = [gs[slot] if slot in gs else _zeros(g.array, *o) for slot, o in enumerate(node.outputs)]
+                g = [gs[slot] if slot in gs else _filled(g.array, 0, *o) for slot, o in enumerate(node.outputs)]
             gradients = node.op.pullback(node, g, wanted, create_graph)
             if not (create_graph if retain_graph is None else retain_graph):
                 node.saved = None
@@ -245,7 +245,7 @@ def _add(sums: dict[Any, Any], owned: set[Any], edge: Any, g: Any, create_graph:
 
 def _seed(y: Any, v: Any) -> Any:
     if v is None and y.array.shape == ():
-        return _zeros(y.array) + 1
+        return _filled(y.array, 1)
     v = v if v is None or isinstance(v, Variable) else _constant(v)
     if v is None or (v.array.shape, v.array.dtype) != (y.array.shape, y.array.dtype):
         raise ShapeError("grad", "cotangent", f"one like y, {describe(y.array)}", "none" if v is None else
@@ -253,8 +253,8 @@ def _seed(y: Any, v: Any) -> Any:
     return v
 
 
-def _zeros(like: Array, shape: Any = None, dtype: Any = None) -> Any:
-    return Variable.result(kernels_of(like).full(like, value=0, shape=shape, dtype=dtype))
+def _filled(like: Array, value: float, shape: Any = None, dtype: Any = None) -> Any:
+    return Variable.result(kernels_of(like).full(like, value=value, shape=shape, dtype=dtype))
 
 
 def _check(node: Node, position: int, output: Any, g: Any, anomaly: bool) -> None:

@@ -21,8 +21,10 @@ def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
 
 
 def _kept(g: Any, x_shape: tuple[int, ...], axis: Axis) -> Any:
-    """g with the reduced axes put back at length 1."""
+    """g with the reduced axes put back at length 1; broadcasting does so by itself where they are the first ones."""
     axes = _axes(axis, len(x_shape))
+    if axes == tuple(range(len(axes))):
+        return g
     return reshape(g, tuple(1 if i in axes else n for i, n in enumerate(x_shape)))
 
 
