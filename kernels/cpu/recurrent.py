@@ -28,6 +28,7 @@ from .tile import _FUSED, COLUMNS, LANES, ROWS, VECTORS, loop
 
 _SHARED_FROM = 1 << 20  # multiply-adds: 20 µs on one core
 _WORTH = 1 << 21  # multiply-adds that are worth a thread
+_BLOCK = 1 << 16  # numbers packed that are
 _STEPS = 3  # of fewer the packing of R is not worth it
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
@@ -91,13 +92,15 @@ def gru_backward(g: Array, x: Array, W: Array, R: Array, h0: Array, y: Array, ga
     """As the reference, likewise."""
     if not _fits(g, x, W, R, h0, y, gates):
         return reference.gru_backward(g, x, W, R, h0, y, gates, lengths, reverse, wanted)
-    size, d, dh = h0.shape[1], np.empty_like(gates), np.zeros(h0.shape, np.float32)
+    size, inputs, d, dh = h0.shape[1], x.shape[2], np.empty_like(gates), np.zeros(h0.shape, np.float32)
     _share(_gru_backward, x, R, *_plain(g, y, gates, h0), _panels(R.T, 1)[0], d, dh, _ends(x, lengths), reverse)
-    gR, states, rows = np.empty(R.shape, np.float32), flat(_before(y, h0, reverse)).T, flat(d)
-    product(states, rows[:, : 2 * size], out=gR[:, : 2 * size])
-    product(states, rows[:, 3 * size :], out=gR[:, 2 * size :])
-    inputs = d[:, :, : 3 * size]
-    return _input_gradient(W, inputs, wanted), product(flat(x).T, flat(inputs)), gR, _sum(d), dh
+    gR, known, rows = np.empty(R.shape, np.float32), _known(x, y, h0, reverse), flat(d)
+    of_inputs = product(known[:, : inputs + 1].T, rows[:, : 3 * size])
+    product(known[:, inputs + 1 :].T, rows[:, : 2 * size], out=gR[:, : 2 * size])
+    of_candidate = product(known[:, inputs:].T, rows[:, 3 * size :])
+    gR[:, 2 * size :] = of_candidate[1:]
+    gb = np.concatenate([of_inputs[inputs], of_candidate[0]])
+    return _input_gradient(W, d[:, :, : 3 * size], wanted), of_inputs[:inputs], gR, gb, dh
 
 
 def _fits(*arrays: Array) -> bool:
@@ -126,7 +129,8 @@ def _panels(R: Array, gates: int) -> Array:
     k, size = R.shape[0], R.shape[1] // gates
     panels = np.zeros((gates, -(-size // COLUMNS), k, COLUMNS), np.float32)
     transposed = R.T.flags.c_contiguous  # rows are read as they lie in memory
-    _pack(plain(R.T if transposed else R), panels, size, transposed)
+    rows = plain(R.T if transposed else R)
+    share(_pack, len(rows), 1 + _BLOCK // rows.shape[1], rows, panels, size, transposed)
     return panels
 
 
@@ -144,29 +148,23 @@ def _input_gradient(W: Array, dz: Array, wanted: Sequence[bool]) -> Array | None
     return product(flat(dz), W.T).reshape(*dz.shape[:2], len(W)) if wanted[0] else None
 
 
-def _before(y: Array, h0: Array, reverse: bool) -> Array:
-    """The state before each step. A copy costs less than a product for h0 of its own."""
-    return np.concatenate([y[1:], h0[None]] if reverse else [h0[None], y[:-1]])
+def _known(x: Array, y: Array, h0: Array, reverse: bool) -> Array:
+    """[x, 1, the state before] of all steps: its product with their dz, which reads that once, has three gradients."""
+    known = np.empty((*x.shape[:2], x.shape[2] + 1 + y.shape[2]), np.float32)
+    share(_join, len(x), 1 + _BLOCK // known[0].size, *_plain(x, y, h0), reverse, known)
+    return flat(known)
 
 
 def _weight_gradients(x: Array, y: Array, h0: Array, reverse: bool, dz: Array) -> tuple[Array, Array, Array]:
-    """Those of W, R and b in one product, which reads dz once: [x, the state before, 1]ᵀ dz"""
-    inputs = x.shape[2]
-    columns = np.ones((*x.shape[:2], inputs + y.shape[2] + 1), np.float32)
-    columns[:, :, :inputs], columns[:, :, inputs:-1] = x, _before(y, h0, reverse)
-    gradients = product(flat(columns).T, flat(dz))
-    return gradients[:inputs], gradients[inputs:-1], gradients[-1]
-
-
-def _sum(dz: Array) -> Array:
-    """Over steps and batch, by BLAS."""
-    return product(np.ones((1, dz.shape[0] * dz.shape[1]), np.float32), flat(dz))[0]
+    """Those of W, R and b"""
+    inputs, gradients = x.shape[2], product(_known(x, y, h0, reverse).T, flat(dz))
+    return gradients[:inputs], gradients[inputs + 1 :], gradients[inputs]
 
 
 @compiled
-def _pack(R: Array, panels: Array, size: int, transposed: bool) -> None:
+def _pack(first: int, end: int, R: Array, panels: Array, size: int, transposed: bool) -> None:
     """R, or its transpose, row by row as it lies in memory"""
-    for r in range(R.shape[0]):
+    for r in range(first, end):
         if transposed:
             panel, j = panels[r // size, r % size // COLUMNS], r % size % COLUMNS
             for k in range(R.shape[1]):
@@ -177,6 +175,20 @@ def _pack(R: Array, panels: Array, size: int, transposed: bool) -> None:
                 row, part = panels[gate, p, r], R[r, gate * size + p * COLUMNS :]
                 for j in range(min(COLUMNS, size - p * COLUMNS)):
                     row[j] = part[j]
+
+
+@compiled
+def _join(first: int, end: int, x: Array, y: Array, h0: Array, reverse: bool, known: Array) -> None:
+    inputs, hidden = x.shape[2], h0.shape[1]
+    for t in range(first, end):
+        before = h0 if t == (len(x) - 1 if reverse else 0) else y[t + 1 if reverse else t - 1]
+        for n in range(len(before)):
+            row, given, state = known[t, n], x[t, n], before[n]
+            for j in range(inputs):
+                row[j] = given[j]
+            row[inputs] = 1
+            for j in range(hidden):
+                row[inputs + 1 + j] = state[j]
 
 
 # ---- the loops over steps; sequences first .. end of the batch
