@@ -8,6 +8,10 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba.core import compiler
+from numba.core.codegen import JITCodeLibrary
+from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
+from numba.core.registry import CPUDispatcher
 
 from . import blas
 
@@ -15,27 +19,64 @@ _files = sorted(Path(__file__).parent.glob("*.py"))
 SOURCES = hashlib.sha256(b"".join([p.read_bytes() for p in _files] + [blas.NAME.encode()])).hexdigest()[:12]
 
 
-def _compiler(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """A decorator that compiles at the first call, and keeps the machine code on disk for other processes.
+def entry(function: Callable[..., Any]) -> Any:
+    """A function that Python calls: compiled at the first call, its machine code kept on disk for other processes.
 
     Numba would use that code again if only a function that it calls changed: so the sources are part of its name.
     """
-
-    def compiled(function: Callable[..., Any]) -> Any:
-        function.__qualname__ += "_" + SOURCES
-        jit = partial(numba.njit, no_cfunc_wrapper=True, **options)  # C code never calls these
-        try:
-            return jit(cache=True)(function)
-        except RuntimeError:  # neither the package's folder nor the user's cache can be written
-            return jit()(function)
-
-    return compiled
+    function.__qualname__ += "_" + SOURCES
+    jit = partial(numba.njit, nogil=True, error_model="numpy", no_cfunc_wrapper=True)  # C code never calls these
+    try:
+        return jit(cache=True)(function)
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+        return jit()(function)
 
 
-# x / 0 is inf or nan as in NumPy: Python's exception would stop vectorisation.
-compiled = _compiler(nogil=True, error_model="numpy")
-contracted = _compiler(nogil=True, error_model="numpy", fastmath={"contract"})  # a·b + c is rounded once
-summed = _compiler(nogil=True, error_model="numpy", fastmath={"contract", "reassoc"})  # sums in vectors; no exp32 there
+class _Library(JITCodeLibrary):
+    """Code that is optimised and emitted as a part of other code, and not, as Numba would, for itself as well."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+
+class _Compiler(compiler.Compiler):
+    """Into such a library, and without what lets Python call it."""
+
+    def __init__(self, typing: Any, context: Any, library: Any, arguments: Any, result: Any, flags: Any, kinds: Any):
+        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+        super().__init__(typing, context, _Library(context.codegen(), "part"), arguments, result, flags, kinds)
+
+    def compile_extra(self, function: Any) -> Any:
+        key = object()  # by which compiled code finds it: Numba's own is what Python would call
+        found = super().compile_extra(function)._replace(entry_point=key)
+        self.state.targetctx.insert_user_function(key, found.fndesc, [found.library])
+        return found
+
+
+class _Part(CPUDispatcher):
+    def add_overload(self, found: Any) -> None:
+        self.overloads[tuple(found.signature.args)] = found
+
+    def _compile_for_args(self, *arguments: Any, **settings: Any) -> None:
+        raise TypeError(f"{self.py_func.__name__} is for `share` and compiled code to call, not for Python")
+
+
+def _part(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """A decorator for kernels that `share` calls and for what they call: compiled into the code that does."""
+    options |= {"nopython": True, "error_model": "numpy"}  # x / 0 is inf or nan: an exception stops vectorisation
+    return lambda f: f if DISABLE_JIT else _Part(f, targetoptions=options, pipeline_class=_Compiler)
+
+
+compiled = _part()
+contracted = _part(fastmath={"contract"})  # a·b + c is rounded once
+summed = _part(fastmath={"contract", "reassoc"})  # sums in vectors; no exp32 there
 # Pasted into the compiled functions that call it: a call that could raise would stop theirs.
 inlined = numba.njit(inline="always", error_model="numpy")
 

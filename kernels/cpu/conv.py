@@ -62,6 +62,7 @@ from .tile import (
     call,
     keep,
     multiply,
+    padded_width,
     panel_width,
 )
 
@@ -174,7 +175,7 @@ def _gather_plan(source: Any, w: Any, y: Any, stride: Pair, padding: Padding, di
             work += y[0] * tall * wide * taps_down * taps_across
             tasks.append(np.stack([np.full_like(first, d), np.full_like(first, a), first, count, after], axis=1))
     panels = width // COLUMNS * COLUMNS
-    padded = width if kind != _OUTER else panels + panel_width(width - panels)
+    padded = width if kind != _OUTER else panels + padded_width(width - panels)
     geometry = _integers(kind, groups, inner, width, *source[1:], *y[1:], *w[:2], step_down, step_across, transposed,
                          padded)  # fmt: skip
     dealt = np.concatenate(tasks)  # in the order of the images, so that neighbours meet in the caches

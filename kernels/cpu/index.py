@@ -11,8 +11,11 @@ import numpy as np
 
 from ..reference import index as reference
 from .compiling import compiled, plain
+from .threads import share
 
 Array = Any
+
+_BLOCK = 1 << 16  # elements that are worth a thread: 10 to 40 µs
 
 
 def take_add(g: Array, indices: Array, *, axis: int, size: int) -> Array:
@@ -24,15 +27,16 @@ def take_add(g: Array, indices: Array, *, axis: int, size: int) -> Array:
     before, after = g.shape[:axis], g.shape[axis + indices.ndim :]
     rows = plain(g).reshape(math.prod(before), indices.size, math.prod(after))  # (A, K, B)
     x = np.zeros((len(rows), size, rows.shape[2]), g.dtype)
-    _take_add(rows, plain(indices.astype(np.int64)).reshape(-1), x)
+    worth = max(16, _BLOCK // (len(rows) * indices.size))
+    share(_take_add, rows.shape[2], worth, rows, plain(indices.astype(np.int64)).reshape(-1), x)
     return x.reshape(*before, size, *after)
 
 
 @compiled
-def _take_add(g: Array, indices: Array, x: Array) -> None:
-    """x[a, indices[k], b] += g[a, k, b]"""
+def _take_add(first: int, end: int, g: Array, indices: Array, x: Array) -> None:
+    """x[a, indices[k], b] += g[a, k, b] for b from first to end"""
     for a in range(g.shape[0]):
         for k in range(g.shape[1]):
-            row, total = g[a, k], x[a, indices[k]]
+            row, total = g[a, k][first:end], x[a, indices[k]][first:end]
             for b in range(len(row)):
                 total[b] += row[b]

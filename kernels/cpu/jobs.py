@@ -2,8 +2,7 @@
 
 A job is a row of words: a compiled function, the arguments that it is called with, and the index where the next stretch
 begins. Whoever works on it adds a stretch's length to that index and does the stretch that began there, until all are
-taken. A helper so begins a few microseconds after it is asked: two threads that both need Python's lock wait for each
-other ten times as long.
+taken. A helper so begins a few microseconds after it is asked, and need not wait for Python's lock.
 
     write(kernel, job, arguments)       a thread writes what is to be done,
     put(job, size, step)                opens it to helpers,
@@ -24,12 +23,11 @@ from typing import Any
 
 import numba
 from llvmlite import ir
-from numba.core import cgutils, compiler, types
-from numba.core.codegen import JITCodeLibrary
+from numba.core import cgutils, types
 from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
-from .compiling import compiled
+from .compiling import compiled, entry
 
 Array = Any
 
@@ -87,20 +85,6 @@ def _call(typing: Any, function: Any, first: Any, end: Any, job: Any) -> Any:
     return types.void(*[types.int64] * 4), code
 
 
-class _Part(JITCodeLibrary):
-    """Code that is optimised and emitted as a part of other code, and not, as Numba would, for itself as well."""
-
-    def _optimize_functions(self, ll_module: Any) -> None:
-        ll_module.data_layout = self._codegen._data_layout
-
-    def _optimize_final_module(self) -> None:
-        pass
-
-    def _finalize_final_module(self) -> None:
-        self._finalize_dynamic_globals()
-        self._finalized = True
-
-
 @_pasted
 def write(typing: Any, kernel: Any, job: Any, arguments: Any) -> Any:
     """Write into the job the arguments, and a function that calls the kernel with them."""
@@ -108,16 +92,11 @@ def write(typing: Any, kernel: Any, job: Any, arguments: Any) -> Any:
         parts: Any = kind if isinstance(kind, types.BaseTuple) else () if isinstance(kind, types.Array) else (kind,)
         if not all(isinstance(part, types.Number | types.Boolean) for part in parts):
             raise TypeError(f"threads share kernels of arrays, numbers and tuples of numbers, not of {kind}")
-    called = types.void(types.int64, types.int64, *arguments)
-    options = kernel.dispatcher.targetoptions
 
     def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        flags: Any = compiler.Flags()
-        flags.nrt, flags.error_model, flags.fastmath = True, options["error_model"], options.get("fastmath", False)
-        flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
-        library = _Part(context.codegen(), kernel.dispatcher.py_func.__name__)
-        compiled = compiler.compile_internal(context.typing_context, context, library, kernel.dispatcher.py_func,
-                                             called.args, called.return_type, flags, locals={})
+        called = types.int64, types.int64, *arguments
+        kernel.dispatcher.compile(called)
+        compiled = kernel.dispatcher.overloads[called]
         context.active_code_library.add_linking_library(compiled.library)
         given = [_unowned(builder, kind, value)
                  for kind, value in zip(arguments, cgutils.unpack_tuple(builder, values[2]), strict=True)]
@@ -134,7 +113,7 @@ def write(typing: Any, kernel: Any, job: Any, arguments: Any) -> Any:
         place = _at(body, job, _ARGUMENTS, layout)
         taken = [body.load(cgutils.gep_inbounds(body, place, 0, i)) for i in range(len(given))]
         callee = context.declare_function(builder.module, compiled.fndesc)
-        status, _ = context.call_conv.call_function(body, callee, types.void, called.args, [first, end, *taken])
+        status, _ = context.call_conv.call_function(body, callee, types.void, called, [first, end, *taken])
         with body.if_then(status.is_error, likely=False):
             body.store_atomic(ir.Constant(_WORD, 1), _at(body, job, _FAILED), "seq_cst", 8)
         body.ret_void()
@@ -163,10 +142,10 @@ def writer_of(kernel: Any) -> Any:
     if package != __package__:
         return numba.njit(function)  # not kept on disk: it would not be noticed that these sources changed
     function.__qualname__ = f"{module}_{kernel.py_func.__name__}"  # all else that Numba names the file by is the same
-    return compiled(function)
+    return entry(function)
 
 
-@compiled
+@entry
 def put(job: int, size: int, step: int) -> None:
     """Open the job that was written there, of stretches of `step` that make up range(size), if these are several."""
     _store(job + _SIZE, size)
@@ -188,13 +167,13 @@ def _work(job: int, most: int) -> None:
         _call(function, first, min(first + step, size), job)
 
 
-@compiled
+@entry
 def work(job: int) -> None:
     """Do what nobody has taken yet."""
     _work(job, _ALL)
 
 
-@compiled
+@entry
 def done(job: int) -> Any:
     return _load(job + _NEXT) >= _load(job + _SIZE) and _load(job + _INSIDE) == 0
 
@@ -216,7 +195,7 @@ def _help(rows: Array, first: int, end: int, most: int) -> bool:
     return False
 
 
-@compiled
+@entry
 def close(job: int, rows: Array, urgent: int) -> Any:
     """Wait until those inside have left, and do meanwhile what can wait; whether a stretch failed."""
     _store(job + _OPEN, 0)
@@ -226,14 +205,14 @@ def close(job: int, rows: Array, urgent: int) -> Any:
     return _load(job + _FAILED) != 0
 
 
-@compiled
+@entry
 def complete(job: int, rows: Array, urgent: int) -> Any:
     """Work on it, and close it."""
     work(job)
     return close(job, rows, urgent)
 
 
-@compiled
+@entry
 def help_with(rows: Array, urgent: int, stop: Array, patience: int) -> bool:
     """Work on jobs until `patience` calls of sched_yield found none: on the first `urgent` rows, which callers wait
     for, until nothing is left; on the others a stretch at a time. Whether there was anything to do."""

@@ -81,13 +81,11 @@ def _compiled(a: Array, b: Array, out: Array) -> bool:
 def _factor(a: Array) -> tuple[Array, bool]:
     """Matrices as rows in one piece each, themselves or copies, and whether these are the columns."""
     for turned, rows in ((False, a), (True, a.swapaxes(-1, -2))):
-        if rows.flags.c_contiguous:
-            return rows, turned
-    for turned, rows in ((False, a), (True, a.swapaxes(-1, -2))):
         across, along = rows.strides[-2:]
-        if along == a.itemsize and across >= rows.shape[-1] * along and across % along == 0 and a.flags.aligned:
+        apart = along == a.itemsize and across >= rows.shape[-1] * along and across % along == 0
+        if (rows.flags.c_contiguous or apart) and a.flags.aligned:
             return rows, turned
-    return np.ascontiguousarray(a), False
+    return np.array(a, order="C"), False
 
 
 def dense(x: Array, w: Array, b: Array, *, activation: str, slope: float) -> Array:

@@ -33,7 +33,7 @@ def batch_norm(x: Array, gamma: Array, beta: Array, *, eps: float) -> tuple[Arra
     means, squares = np.empty((blocks, c)), np.empty((blocks, c))
     share(_moments, blocks, _tasks(c), rows, means, squares)
     mean, var, rstd, scale = np.empty((4, c), np.float32)
-    _statistics(means, squares, n, np.float32(eps), plain(gamma), mean, var, rstd, scale)
+    share(_statistics, c, _columns(blocks), means, squares, n, np.float32(eps), plain(gamma), mean, var, rstd, scale)
     y = np.empty_like(rows)
     share(_normalise, n, -(-_BLOCK // c), rows, y, mean, scale, plain(beta))
     return y.reshape(x.shape), mean, var, rstd
@@ -52,7 +52,8 @@ def batch_norm_backward(
     mean = plain(mean)
     share(_gradient_sums, blocks, _tasks(c), g_rows, rows, mean, sums, products)
     ggamma, gbeta, scale, shift, slope = (np.empty(c, np.float32) for _ in range(5))  # the first two are given away
-    _gradient_totals(sums, products, n, plain(gamma), plain(rstd), ggamma, gbeta, scale, shift, slope)
+    share(_gradient_totals, c, _columns(blocks), sums, products, n, plain(gamma), plain(rstd), ggamma, gbeta, scale,
+          shift, slope)  # fmt: skip
     gx = np.empty_like(rows)
     share(_gradient, n, -(-_BLOCK // c), g_rows, rows, gx, mean, scale, shift, slope)
     return gx.reshape(x.shape), ggamma, gbeta
@@ -61,6 +62,11 @@ def batch_norm_backward(
 def _tasks(channels: int) -> int:
     """Blocks of rows to a task."""
     return int(max(1, _BLOCK // (_ROWS * channels)))
+
+
+def _columns(blocks: int) -> int:
+    """Channels to a task that joins the blocks."""
+    return max(16, _BLOCK // (4 * blocks))
 
 
 @contracted
@@ -91,26 +97,28 @@ def _moments(first: int, end: int, x: Array, means: Array, squares: Array) -> No
 
 
 @contracted
-def _statistics(means: Array, squares: Array, n: int, eps: Any, gamma: Array, mean: Array, var: Array, rstd: Array,
-                scale: Array) -> None:  # fmt: skip
-    """The blocks of n rows joined; scale = rstd·gamma. NumPy's dozen calls would take as long as the rows."""
-    blocks, channels = means.shape
+def _statistics(first: int, end: int, means: Array, squares: Array, n: int, eps: Any, gamma: Array, mean: Array,
+                var: Array, rstd: Array, scale: Array) -> None:  # fmt: skip
+    """The blocks of n rows joined, on channels first to end; scale = rstd·gamma."""
+    channels = end - first
     total, spread = np.zeros(channels), np.zeros(channels)
-    for block in range(blocks):
-        row, count = means[block], np.float64(min(_ROWS, n - block * _ROWS))
+    for block in range(len(means)):
+        row, count = means[block][first:end], np.float64(min(_ROWS, n - block * _ROWS))
         for j in range(channels):
             total[j] += count * row[j]
     for j in range(channels):
         total[j] /= n
-    for block in range(blocks):
-        row, squared, count = means[block], squares[block], np.float64(min(_ROWS, n - block * _ROWS))
+    for block in range(len(means)):
+        row, squared = means[block][first:end], squares[block][first:end]
+        count = np.float64(min(_ROWS, n - block * _ROWS))
         for j in range(channels):
             spread[j] += squared[j] + count * (row[j] - total[j]) * (row[j] - total[j])
     for j in range(channels):
-        mean[j] = total[j]
-        var[j] = 0 if spread[j] < 0 else spread[j] / n
-        rstd[j] = np.float32(1) / np.sqrt(var[j] + eps)
-        scale[j] = rstd[j] * gamma[j]
+        at = first + j
+        mean[at] = total[j]
+        var[at] = 0 if spread[j] < 0 else spread[j] / n
+        rstd[at] = np.float32(1) / np.sqrt(var[at] + eps)
+        scale[at] = rstd[at] * gamma[at]
 
 
 @contracted
@@ -137,21 +145,22 @@ def _gradient_sums(first: int, end: int, g: Array, x: Array, mean: Array, sums: 
 
 
 @contracted
-def _gradient_totals(sums: Array, products: Array, n: int, gamma: Array, rstd: Array, ggamma: Array, gbeta: Array,
-                     scale: Array, shift: Array, slope: Array) -> None:  # fmt: skip
-    """gbeta = Σ g, ggamma = Σ g·(x - mean)·rstd, and of these what `_gradient` takes."""
-    channels = len(gamma)
+def _gradient_totals(first: int, end: int, sums: Array, products: Array, n: int, gamma: Array, rstd: Array,
+                     ggamma: Array, gbeta: Array, scale: Array, shift: Array, slope: Array) -> None:  # fmt: skip
+    """gbeta = Σ g, ggamma = Σ g·(x - mean)·rstd, and of these what `_gradient` takes, on channels first to end."""
+    channels = end - first
     total, product = np.zeros(channels), np.zeros(channels)
     for block in range(len(sums)):
-        sum_row, product_row = sums[block], products[block]
+        sum_row, product_row = sums[block][first:end], products[block][first:end]
         for j in range(channels):
             total[j] += sum_row[j]
             product[j] += product_row[j]
     for j in range(channels):
-        along = product[j] * rstd[j]
-        gbeta[j], ggamma[j], scale[j] = total[j], along, gamma[j] * rstd[j]
-        shift[j] = scale[j] * (total[j] / n)
-        slope[j] = scale[j] * rstd[j] * (along / n)
+        at = first + j
+        along = product[j] * rstd[at]
+        gbeta[at], ggamma[at], scale[at] = total[j], along, gamma[at] * rstd[at]
+        shift[at] = scale[at] * (total[j] / n)
+        slope[at] = scale[at] * rstd[at] * (along / n)
 
 
 @contracted

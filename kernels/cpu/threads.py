@@ -25,6 +25,7 @@ would hold the cores that these need. `blas.serial` keeps them out.
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -151,11 +152,11 @@ def later(kernel: Callable[..., None], size: int, piece: int, *arguments: Any) -
         for waiting in _put_off.jobs:
             if done(waiting[0]):
                 _end(waiting)
-    try:
-        job = helpers.waiting.pop() if step < size else 0
-    except IndexError:
-        job = 0
-    if job == 0:
+    job = None
+    if step < size:
+        with suppress(IndexError):
+            job = helpers.waiting.pop()
+    if job is None:
         share(kernel, size, piece, *arguments)
         return
     blas.serial.__enter__()

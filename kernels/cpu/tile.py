@@ -436,10 +436,12 @@ def _address_of(function: Callable[..., None]) -> int:
 TILE = 0 if DISABLE_JIT else _address_of(_tile)
 
 
-@compiled
-def panel_width(columns: int) -> int:
+def padded_width(columns: int) -> int:
     """What a panel that holds `columns` columns is padded to."""
     return 0 if columns <= 0 else LANES if columns <= LANES else COLUMNS
+
+
+panel_width = compiled(padded_width)  # for compiled code
 
 
 @compiled

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
@@ -145,14 +146,14 @@ def test_nan_stays_in_its_sequence_and_infinity_saturates(kind: str) -> None:
 @compiled_only
 @pytest.mark.parametrize("rows", range(1, 15))
 def test_the_product_writes_its_rows_and_columns_and_nothing_else(rows: int) -> None:
-    rng = np.random.default_rng(rows)
+    rng, multiply = np.random.default_rng(rows), numba.njit(cpu._multiply.py_func)
     for size in (1, 15, 16, 17, 40):
         a, R = rng.normal(size=(rows + 4, 11)).astype("f"), rng.normal(size=(7, size)).astype("f")
         c = rng.normal(size=(rows + 4, size + 9)).astype("f")
         expected = c.astype(float)
         expected[2 : 2 + rows, 5 : 5 + size] += a[2 : 2 + rows, 3:8].astype(float) @ R[2:].astype(float)
         was = c.copy()
-        cpu._multiply(2, 2 + rows, a, 3, 5, cpu._panels(R, 1)[0], 2, c, 5, size)
+        multiply(2, 2 + rows, a, 3, 5, cpu._panels(R, 1)[0], 2, c, 5, size)
         np.testing.assert_allclose(c, expected, rtol=0, atol=1e-5)
         was[2 : 2 + rows, 5 : 5 + size] = c[2 : 2 + rows, 5 : 5 + size]
         assert np.array_equal(c, was)

@@ -199,6 +199,12 @@ def test_the_machine_code_of_kernels_of_one_name_is_kept_apart() -> None:
     assert not isinstance(writer_of(count)._cache, type(writer_of(linear._rows)._cache))  # not kept: it may change
 
 
+@pytest.mark.skipif(threads.DISABLE_JIT, reason="it is Python then")
+def test_python_may_not_call_what_is_compiled_into_other_code() -> None:
+    with pytest.raises(TypeError, match="count is for `share` and compiled code"):
+        count(0, 1, np.zeros(1), np.zeros(1))
+
+
 def test_kernels_of_other_things_are_refused() -> None:
     @compiled
     def kernel(first: int, end: int, name: str) -> None:
