@@ -137,7 +137,7 @@ def backward(row: Overhead) -> Work:
             z = z + y
         return z
 
-    pull, _ = make_vjp(chain, ones)
+    pull, _ = make_vjp(chain)(ones)
     return Work(lambda i: pull(ones), lambda g: g - 1, operations=1000)  # the first y of the chain is not the others'
 
 
