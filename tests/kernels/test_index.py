@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tinyart.kernels.cpu import index as cpu
+from tinyart.kernels.cpu import threads
 from tinyart.kernels.reference.index import put_add, take, take_add, take_along, take_along_add
 
 from tinyart.testing import arrays, shapes
@@ -132,6 +133,18 @@ def test_dtypes_stay(dtype: str) -> None:
                   take_add(g, indices, axis=0, size=4), take(g, indices, axis=0),
                   take_along_add(g, np.zeros((3, 2), int), axis=0, size=4)):  # fmt: skip
         assert found.dtype == np.dtype(dtype)
+
+
+def test_columns_of_many_rows_are_added_by_several_threads() -> None:
+    rng, before = np.random.default_rng(0), threads.get_num_threads()
+    g, indices = rng.normal(size=(2, 2000, 70)).astype(np.float32), rng.integers(0, 9, 2000)
+    try:
+        threads.set_num_threads(3)
+        assert threads._helpers.step(70, cpu._BLOCK // 4000) < 70
+        found = cpu.take_add(g, indices, axis=1, size=9)
+    finally:
+        threads.set_num_threads(before)
+    assert np.array_equal(found, take_add(g, indices, axis=1, size=9))
 
 
 def test_an_index_array_of_few_bits_reaches_far() -> None:

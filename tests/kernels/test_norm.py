@@ -217,6 +217,27 @@ def test_compiled_norms_of_float64_and_of_nothing_are_the_references(name: str) 
                 np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.skipif(cpu_threads.DISABLE_JIT, reason="too much for Python")
+def test_blocks_are_joined_by_several_threads() -> None:
+    rng, before, found = np.random.default_rng(0), cpu_threads.get_num_threads(), []
+    x, g = (rng.normal(size=(100_000, 50)).astype(np.float32) for _ in range(2))
+    gamma, beta = (rng.normal(size=50).astype(np.float32) for _ in range(2))
+    try:
+        for n in (1, 3):
+            cpu_threads.set_num_threads(n)
+            y, mean, var, rstd = cpu.batch_norm(x, gamma, beta, eps=1e-5)
+            found.append([y, mean, var, rstd, *cpu.batch_norm_backward(g, x, gamma, mean, rstd)])
+        assert cpu_threads._helpers.step(50, cpu._columns(100_000 // cpu._ROWS)) < 50
+    finally:
+        cpu_threads.set_num_threads(before)
+    exact = [a.astype(float) for a in (x, g, gamma, beta)]
+    y, mean, var, rstd = batch_norm(exact[0], exact[2], exact[3], eps=1e-5)
+    expected = [y, mean, var, rstd, *batch_norm_backward(exact[1], exact[0], exact[2], mean, rstd)]
+    for one, three, e in zip(*found, expected, strict=True):
+        assert np.array_equal(one, three)
+        np.testing.assert_allclose(three, e, rtol=1e-5, atol=1e-5 * np.abs(e).max())
+
+
 def test_compiled_sums_do_not_drift() -> None:
     rows = 300 if cpu_threads.DISABLE_JIT else 300_000
     x = np.full((rows, 2), 0.1, np.float32)

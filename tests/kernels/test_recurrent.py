@@ -144,6 +144,21 @@ def test_nan_stays_in_its_sequence_and_infinity_saturates(kind: str) -> None:
 
 
 @compiled_only
+@pytest.mark.parametrize("transposed", [False, True])
+def test_panels_are_packed_by_several_threads(transposed: bool) -> None:
+    threads, R = get_num_threads(), np.random.default_rng(0).normal(size=(500, 900)).astype("f")
+    R = np.asfortranarray(R) if transposed else R
+    try:
+        set_num_threads(3)
+        panels = cpu._panels(R, 3)
+    finally:
+        set_num_threads(threads)
+    joined = panels.transpose(0, 2, 1, 3).reshape(3, 500, -1)
+    assert np.array_equal(joined[:, :, :300], R.reshape(500, 3, 300).transpose(1, 0, 2))
+    assert not joined[:, :, 300:].any()
+
+
+@compiled_only
 @pytest.mark.parametrize("rows", range(1, 15))
 def test_the_product_writes_its_rows_and_columns_and_nothing_else(rows: int) -> None:
     rng, multiply = np.random.default_rng(rows), numba.njit(cpu._multiply.py_func)
