@@ -1,6 +1,6 @@
 """NumPy's BLAS, whichever it is: its product of matrices for compiled code, and how many threads it uses.
 
-    sgemm, dgemm(order, turned a, turned b, m, n, k, α, a, lda, b, ldb, β, c, ldc)     c ← α a b + β c
+    dgemm(order, turned a, turned b, m, n, k, α, a, lda, b, ldb, β, c, ldc)     c ← α a b + β c
 """
 
 import ctypes
@@ -23,20 +23,14 @@ def _name(*names: str) -> str:
     return next((name for name in names if hasattr(_blas, name)), "")
 
 
-def _external(name: str, scalar: Any, int_type: Any) -> Any:
-    if name:
-        binding.add_symbol(f"tinyart_{name}", ctypes.cast(getattr(_blas, name), ctypes.c_void_p).value)
-    n, flag, address = int_type, types.intc, types.intp
-    return types.ExternalFunction(f"tinyart_{name}", types.void(
-        flag, flag, flag, n, n, n, scalar, address, n, address, n, scalar, address, n))
-
-
-_single = _name("scipy_cblas_sgemm64_", "cblas_sgemm64_", "scipy_cblas_sgemm", "cblas_sgemm")
-_double = _single.replace("sgemm", "dgemm")
-_int = types.int64 if _single.endswith("64_") else types.intc
-sgemm, dgemm = _external(_single, types.float32, _int), _external(_double, types.float64, _int)
-COMPILED = bool(_single) and not DISABLE_JIT  # whether compiled code can multiply
-NAME = f"{_single} {_int}"  # machine code that calls one is no code for another
+_product = _name("scipy_cblas_dgemm64_", "cblas_dgemm64_", "scipy_cblas_dgemm", "cblas_dgemm")
+COMPILED = bool(_product) and not DISABLE_JIT  # whether compiled code can call it; without the symbol none is loaded
+binding.add_symbol("tinyart_dgemm", ctypes.cast(getattr(_blas, _product), ctypes.c_void_p).value if _product else 1)
+_flag, _int, _address = types.intc, types.int64 if _product.endswith("64_") else types.intc, types.intp
+dgemm: Any = types.ExternalFunction("tinyart_dgemm", types.void(
+    _flag, _flag, _flag, _int, _int, _int, types.float64, _address, _int, _address, _int, types.float64, _address,
+    _int))  # fmt: skip
+NAME = f"{_product} {_int}"  # machine code that calls one is no code for another
 
 _set_threads: Any
 _get_threads: Any

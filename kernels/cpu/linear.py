@@ -1,27 +1,27 @@
-"""The dense layer: a product through NumPy's BLAS, then bias and activation in one pass over it, and so backward.
+"""The dense layer: a product, then bias and activation in one pass over it, and so backward.
 
 Bytes beside the products, for y of n floats: forward 8n, where the plain form makes 4 to 8 passes; backward 12n, for
 the cotangent and the result read once and h = g·f' written, with the sum of its rows on the way.
 
-The products stay BLAS's: each thread asks it for its part of the columns, and applies bias and activation while they
-are in its cache, or has just computed h there. With 1024 x 1024 weights OpenBLAS reaches 73 to 78 GFLOP/s for 64 rows,
-80 to 84 for 128 and 82 to 89 for 256, of the 91 of a large square, on a core of Zen 3: a product without any loss would
-be 1.2, 1.1 and 1.05 times as fast. The tiles of the convolutions reach 94 to 98 there while both factors stay in the
-cache. With what brings them there (panels packed and fetched ahead, rows copied that lie a power of two apart), a
-product on them came to between 0.85 and 1.0 of OpenBLAS's rate.
+Each thread computes some of the columns of a product, and applies bias and activation while they are in its cache, or
+has just computed h there. In float32 the products are ours (gemm.py), in float64 they are NumPy's BLAS's.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
+from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 
 from ..reference import linear as reference
 from . import blas
-from .blas import dgemm, sgemm
+from .blas import dgemm
 from .compiling import compiled, contracted, plain
+from .gemm import WORDS, sgemm
 from .math import sigmoid32, tanh32
 from .threads import get_num_threads, later, share
+from .tile import keep
 
 Array = Any
 
@@ -46,7 +46,7 @@ def matmul(a: Array, b: Array) -> Array:
 def product(a: Array, b: Array, out: Array | None = None, *, waits: bool = False) -> Array:
     """a b, with two dimensions or more each: every thread computes some of the columns, rows or matrices.
 
-    With `waits` it may be done as late as `threads.finish`.
+    With `waits`, which is for float32, it may be done as late as `threads.finish`.
     """
     if out is None:
         over = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) if a.ndim + b.ndim > 4 else ()
@@ -57,14 +57,15 @@ def product(a: Array, b: Array, out: Array | None = None, *, waits: bool = False
     if min(m, n) == 1:  # BLAS has another function for these
         with blas.serial:
             return np.matmul(a, b, out=out)
+    alone = nullcontext() if out.dtype.char == "f" else blas.serial
     if out.ndim > 2:
         a, b = (np.broadcast_to(f, out.shape[:-2] + f.shape[-2:]).reshape(-1, *f.shape[-2:]) for f in (a, b))
         worth, matrices = max(1, _WORTH // (m * k * n)), out.reshape(-1, m, n)
-        with blas.serial:
+        with alone:
             share(_matrices, len(matrices), worth, *_factor(a), *_factor(b), matrices)
         return out
     kernel, size, part = _cut(a, b, _rows, _columns)
-    with blas.serial:
+    with alone:
         if k > 8 * max(m, n) and part < size:  # a deep one is rather a sum of products
             _add_up(a, b, out, -(-size // part))
         else:
@@ -74,8 +75,9 @@ def product(a: Array, b: Array, out: Array | None = None, *, waits: bool = False
 
 def _compiled(a: Array, b: Array, out: Array) -> bool:
     """Whether compiled code can multiply these: float32 or float64, and the result's rows in one piece each."""
-    return (blas.COMPILED and a.dtype.char == b.dtype.char == out.dtype.char and a.dtype.char in "fd"
-            and out.strides[-1] == out.itemsize and out.strides[-2] >= out.shape[-1] * out.itemsize)
+    kind = a.dtype.char
+    return ((kind == "f" or (kind == "d" and blas.COMPILED)) and kind == b.dtype.char == out.dtype.char
+            and not DISABLE_JIT and out.strides[-1] == out.itemsize and out.strides[-2] >= out.shape[-1] * out.itemsize)
 
 
 def _factor(a: Array) -> tuple[Array, bool]:
@@ -99,8 +101,7 @@ def dense(x: Array, w: Array, b: Array, *, activation: str, slope: float) -> Arr
         share(_activate, y.shape[1], max(16, _BLOCK // max(1, len(y))), *settings)
         return y
     kernel, size, part = _cut(x, w, _dense_rows, _dense_columns)
-    with blas.serial:
-        share(kernel, size, part, *_factor(x), *_factor(w), *settings)
+    share(kernel, size, part, *_factor(x), *_factor(w), *settings)
     return y
 
 
@@ -119,8 +120,7 @@ def dense_backward(
         kernel, size, part = _cut(x.T, h, _deactivate, _backward_columns)
         if wanted[1] and kernel is _backward_columns and not waits and _compiled(x, h, h) and min(w.shape) > 1:
             gw = np.empty(w.shape, np.float32)
-            with blas.serial:
-                share(kernel, size, part, *_factor(x.T), gw, *settings)
+            share(kernel, size, part, *_factor(x.T), gw, *settings)
         elif parts > 1:
             share(_deactivate_rows, parts, max(1, _BLOCK // (_PART * g.shape[1])), *settings)
         else:
@@ -138,7 +138,7 @@ def _threads(work: int) -> int:
 def _cut(a: Array, b: Array, rows: Any, columns: Any) -> tuple[Any, int, int]:
     """Which kernel shares a b, by rows or by columns, how many there are of these, and of how many a part consists.
 
-    BLAS reorders its factors first: for each part the whole other factor, which is therefore to be the smaller one.
+    Its factors are copied first: for each part the whole other factor, which is therefore to be the smaller one.
     """
     (m, k), n = a.shape, b.shape[1]
     kernel, size = (columns, n) if n >= m else (rows, m)
@@ -166,10 +166,12 @@ def _multiply(a: Array, a_turned: bool, row: int, b: Array, b_turned: bool, colu
     of_a = a.ctypes.data + size * (inner * lda + row if a_turned else row * lda + inner)
     of_b = b.ctypes.data + size * (column * ldb + inner if b_turned else inner * ldb + column)
     to = out.ctypes.data + size * (row * ldc + column)
-    lies_a, lies_b = blas.TURNED if a_turned else blas.PLAIN, blas.TURNED if b_turned else blas.PLAIN
     if size == 4:
-        sgemm(blas.ROWS, lies_a, lies_b, m, n, k, _1, of_a, lda, of_b, ldb, _0, to, ldc)
+        memory = np.empty(WORDS, np.int64)
+        sgemm(of_a, lda, a_turned, of_b, ldb, b_turned, to, ldc, m, n, k, memory)
+        keep((memory,))
     else:
+        lies_a, lies_b = blas.TURNED if a_turned else blas.PLAIN, blas.TURNED if b_turned else blas.PLAIN
         dgemm(blas.ROWS, lies_a, lies_b, m, n, k, 1.0, of_a, lda, of_b, ldb, 0.0, to, ldc)
 
 

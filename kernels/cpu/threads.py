@@ -159,7 +159,6 @@ def later(kernel: Callable[..., None], size: int, piece: int, *arguments: Any) -
     if job is None:
         share(kernel, size, piece, *arguments)
         return
-    blas.serial.__enter__()
     _put_off.jobs.append((job, helpers, arguments))
     writer_of(kernel)(job, *arguments)
     put(job, size, step)
@@ -172,7 +171,6 @@ def _end(waiting: tuple[int, _Helpers, Any]) -> None:
     _put_off.failed |= bool(close(job, helpers.rows, _URGENT))
     _put_off.jobs = [other for other in _put_off.jobs if other is not waiting]
     helpers.waiting.append(job)
-    blas.serial.__exit__()
 
 
 def finish() -> None:

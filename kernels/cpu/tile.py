@@ -1,6 +1,7 @@
 """The register tiles under the convolutions: a few rows of sums stay in registers while two loops run.
 
     outer      c[m, n] = s[m, n] + Σ a[m, i, l] · b[i, l, n]     n over V vectors: R numbers of a meet V vectors of b
+    packed     the same, where a's R rows lie number by number, as b's vectors do
     channels   c[m, n] = s[m, n] + Σ a[m, i, n] · b[i, n]        lane by lane, as in a depthwise convolution
     dot        c[m, n] = s[n] + Σ a[m, i, l] · b[n, i, l]        few columns: the lanes run along l
     turn       c[l, m] = a[m, l]                                 LANES rows at a time
@@ -250,6 +251,66 @@ def _outer(rows: int, vectors: int, part: bool = False, flat: bool = False) -> A
     return emit
 
 
+def _packed(part: bool) -> Any:
+    """ROWS·k numbers of a to a tile. Each also has `count` terms of b's next panel fetched, and copies them in the end.
+
+    Those of the first tile begin at `ahead`. following: how far it is from there to the next tile's, and from a term to
+    the next; how many terms are to be copied, and where to.
+    """
+
+    def emit(e: _Emit, a: Any, ahead: Any, c: Any, c_table: Any, tiles: Any, b: Any, following: Any, count: Any,
+             k: Any, last: Any, start: Any) -> None:  # fmt: skip
+        builder = e.builder
+        there, add = builder.ashr(last, _INDEX(1)), builder.trunc(last, ir.IntType(1))
+        counts = [e.within(there, v * LANES) if part else None for v in range(VECTORS)]
+        fetches = builder.udiv(k, _INDEX(_UNROLLED))
+        fetches = builder.select(builder.icmp_signed("<", count, fetches), count, fetches)
+        outer, inner, copied, target = (e.entry(following, _INDEX(i)) for i in range(4))
+        with cgutils.for_range(builder, tiles) as tile:
+            a_tile = e.at(e.pointer(a), builder.mul(tile.index, builder.mul(k, _INDEX(ROWS))))
+            c_rows = e.rows(c, builder.add(c_table, builder.mul(tile.index, _INDEX(8 * ROWS))), ROWS)
+            source = e.at(e.pointer(ahead), builder.mul(tile.index, outer))
+            for row in c_rows:
+                for number in (0, COLUMNS - 1):
+                    e.prefetch(e.at(row, number), to_write=True)
+            sums = e.sums(c_rows, [None] * VECTORS)
+
+            def step(at: Any) -> None:
+                a_numbers, b_row = (e.at(base, builder.mul(at, _INDEX(width))) for base, width in (
+                    (a_tile, ROWS), (e.pointer(b), COLUMNS)))  # fmt: skip
+                vectors = [e.load(e.at(b_row, v * LANES)) for v in range(VECTORS)]
+                for m in range(ROWS):
+                    x = e.splat(builder.load(e.at(a_numbers, m), typ=_FLOAT), _FLOAT)
+                    for v in range(VECTORS):
+                        e.multiply_add(x, vectors[v], sums[m][v])
+
+            # Not all at once: they would take the place of what a is waiting for.
+            with cgutils.for_range(builder, fetches) as term:
+                for number in (0, COLUMNS - 1):
+                    e.prefetch(e.at(source, builder.mul(term.index, inner), number), to_write=False)
+                first = builder.mul(term.index, _INDEX(_UNROLLED))
+                for n in range(_UNROLLED):
+                    step(builder.add(first, _INDEX(n)))
+            first = builder.mul(fetches, _INDEX(_UNROLLED))
+            loop(builder, builder.sub(k, first), lambda at: step(builder.add(first, at)))
+            for row, places in zip(c_rows, sums, strict=True):
+                before = builder.select(add, row, e.pointer(start))
+                for v, (place, lanes) in enumerate(zip(places, counts, strict=True)):
+                    value = e.load(e.at(before, v * LANES), None if lanes is None else e.first(lanes))
+                    builder.store(builder.fadd(builder.load(place, typ=e.vector), value), place)
+            e.finish(sums, c_rows, counts)
+            done = builder.mul(tile.index, count)
+            rest = builder.sub(copied, done)
+            rest = builder.select(builder.icmp_signed("<", rest, count), rest, count)
+            with cgutils.for_range(builder, rest) as term:
+                place = e.at(source, builder.mul(term.index, inner))
+                to = e.at(e.pointer(target), builder.mul(builder.add(done, term.index), _INDEX(COLUMNS)))
+                for v in range(VECTORS):
+                    builder.store(e.load(e.at(place, v * LANES)), e.at(to, v * LANES), align=4)
+
+    return emit
+
+
 def _channels(rows: int, vectors: int) -> Any:
     """With one vector, k of its lanes. Rows of a and c are fetched into the cache last // 2 numbers ahead."""
 
@@ -390,13 +451,15 @@ def _untransform(e: _Emit, a: Any, _: Any, c: Any, c_table: Any, tiles: Any, b: 
 
 # What `tile` computes: R rows of V vectors, the last one in part; fewer rows; one vector, in part; all of these flat; R
 # rows of channels, or of one vector or less of them; lines from rows; copies of V vectors, of one; winograd.py's
-# transforms; dots of 1, 2, .. columns.
+# transforms; packed, in part; dots of 1, 2, .. columns.
 FULL, PART, SHORT, HALF, HALF_PART, FLAT = range(6)
-CHANNELS_FULL, CHANNELS_PART, TURN, COPY, COPY_HALF, TRANSFORM, UNTRANSFORM, DOT_ONE = range(2 * FLAT, 2 * FLAT + 8)
+CHANNELS_FULL, CHANNELS_PART, TURN, COPY, COPY_HALF = range(2 * FLAT, 2 * FLAT + 5)
+TRANSFORM, UNTRANSFORM, PACKED, PACKED_PART, DOT_ONE = range(2 * FLAT + 5, 2 * FLAT + 10)
 _EMIT = (*[_outer(rows, vectors, part, flat) for flat in (False, True) for rows, vectors, part in (
     (ROWS, VECTORS, False), (ROWS, VECTORS, True), (FEW, VECTORS, False), (HALF_ROWS, 1, False), (HALF_ROWS, 1, True))],
          _channels(CHANNEL_ROWS, CHANNEL_VECTORS), _channels(CHANNEL_ROWS, 1), _turn, _copy(VECTORS), _copy(1),
-         _transform, _untransform, *[_dot(n + 1) for n in range(len(DOT_ROWS))])  # fmt: skip
+         _transform, _untransform, _packed(False), _packed(True),
+         *[_dot(n + 1) for n in range(len(DOT_ROWS))])  # fmt: skip
 
 
 @_pasted
@@ -422,10 +485,9 @@ def _tile(which, a, a_table, c, c_table, tiles, b, steps, count, k, last, start)
     _any_tile(which, (a, a_table, c, c_table, tiles, b, steps, count, k, last, start))
 
 
-def _address_of(function: Callable[..., None]) -> int:
-    """The function of 12 integers as machine code, kept on disk as in compiling.py."""
+def address_of(function: Callable[..., None], signature: Any) -> int:
+    """The function's machine code, kept on disk as in compiling.py."""
     function.__qualname__ += "_" + SOURCES
-    signature = types.void(*[types.intp] * 12)
     try:
         code: Any = numba.cfunc(signature, cache=True)(function)
     except RuntimeError:
@@ -433,7 +495,7 @@ def _address_of(function: Callable[..., None]) -> int:
     return int(code.address)
 
 
-TILE = 0 if DISABLE_JIT else _address_of(_tile)
+TILE = 0 if DISABLE_JIT else address_of(_tile, types.void(*[types.intp] * 12))
 
 
 def padded_width(columns: int) -> int:

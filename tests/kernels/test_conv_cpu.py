@@ -172,13 +172,18 @@ PROGRAM = """
 import sys
 sys.path[:0] = [{root!r}, {here!r}]
 import test_conv_cpu as t
-from tinyart.kernels.cpu import tile
+import numpy as np
+from tinyart.kernels.cpu import linear, tile
 for x, w, settings in [((13, 6, 7, 3), (3, 3, 3, 35), t.SAME | {{"stride": (1, 2)}}),
                        ((5, 6, 7, 5), (3, 2, 5, 2), t.SAME),
                        ((8, 9, 7, 4), (3, 3, 2, 18), t.SAME | {{"dilation": (2, 2), "groups": 2}}),
                        ((2, 5, 5, 19), (3, 3, 1, 19), t.SAME | {{"groups": 19}}),
                        ((4, 7, 8, 32), (3, 3, 32, 32), t.SAME)]:
     t.check(x, w, settings, 1)
+for m, k, n in [(13, 70, 37), (270, 300, 21)]:
+    for order in ("CC", "CF", "FC", "FF"):
+        a, b = (np.array(np.random.standard_normal(s), "f", order=o) for s, o in zip([(m, k), (k, n)], order))
+        assert np.allclose(linear.product(a, b), a.astype(float) @ b, rtol=0, atol=1e-4)
 print(tile.LANES)
 """
 

@@ -45,6 +45,39 @@ def test_products_of_all_shapes(m: int, k: int, n: int, turned: tuple[bool, bool
     assert np.array_equal(linear.matmul(a.astype(float), b.astype(float)).shape, (m, n))
 
 
+@given(m=st.sampled_from([7, 263, 265, 540]), k=st.sampled_from([5, 255, 257, 600]), n=st.sampled_from([2, 15, 17, 48]),
+       turned=st.tuples(*[st.booleans()] * 2), seed=SEEDS)
+def test_products_of_several_blocks(m: int, k: int, n: int, turned: tuple[bool, bool], seed: int) -> None:
+    """Of rows, terms and columns, the last of each in part; nothing is written beside the product."""
+    a = normal(seed, k, m).T if turned[0] else normal(seed, m, k)
+    b = normal(seed + 1, n, k).T if turned[1] else normal(seed + 1, k, n)
+    wide = np.full((m + 2, n + 2), 7, np.float32)
+    linear.product(a, b, wide[1:-1, 1:-1])
+    assert close(wide[1:-1, 1:-1], a.astype(float) @ b.astype(float), k)
+    wide[1:-1, 1:-1] = 7
+    assert (wide == 7).all()
+
+
+@given(m=st.sampled_from([3, 70, 300]), k=st.sampled_from([1, 64, 300]), n=st.sampled_from([33, 100, 300]), seed=SEEDS)
+def test_products_have_the_same_bits_for_any_number_of_threads(m: int, k: int, n: int, seed: int) -> None:
+    a, b = normal(seed, m, k), normal(seed + 1, k, n)
+    found = linear.product(a, b)
+    threads.set_num_threads(4)
+    assert np.array_equal(found, linear.product(a, b))
+
+
+@given(row=st.integers(0, 69), column=st.integers(0, 36), turned=st.tuples(*[st.booleans()] * 2))
+def test_what_is_not_finite_stays_in_its_row_and_column(row: int, column: int, turned: tuple[bool, bool]) -> None:
+    a, b = normal(0, 70, 30), normal(1, 30, 37)
+    a[row, 3], b[4, column] = np.nan, np.inf
+    found = linear.product(np.asfortranarray(a) if turned[0] else a, np.asfortranarray(b) if turned[1] else b)
+    beside = np.ones((70, 37), bool)
+    beside[row], beside[:, column] = False, False
+    assert np.isnan(found[row]).all()
+    assert not np.isfinite(found[:, column]).any()
+    assert np.isfinite(found[beside]).all()
+
+
 def test_a_product_into_some_columns() -> None:
     a, b, wide = normal(0, 30, 20), normal(1, 20, 48), np.zeros((30, 100), np.float32)
     linear.product(a, b, out=wide[:, 10:58])

@@ -1,0 +1,130 @@
+"""c = a b in float32: a layer's batch of some hundred rows, and weights that are not in a cache any more.
+
+    for a block of a, some 256 rows and terms:      copied, and stays in the second cache
+        for a panel of b, COLUMNS columns of it:    copied, and stays in the first
+            for each tile of c's part:              add up the terms
+
+Both are copied in the order in which a tile reads them (`packed` in tile.py): rows that lie a power of two apart push
+each other out of a cache. A number of b serves 2 m operations, so that a product of m = 64 to 256 rows would wait for
+b for a fifth of its time. So the tiles of a panel fetch the next one from memory while they compute, a few terms each,
+and copy them when they are done.
+
+Terms are cut at the same places whatever part of c is computed: each number is the same sum for any number of threads.
+"""
+
+from typing import Any
+
+import numba
+from llvmlite import binding
+from numba.core import types
+from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
+
+from .compiling import compiled
+from .tile import COLUMNS, COPY, COPY_HALF, LANES, PACKED, PACKED_PART, ROWS, TILE, TURN, address_of
+
+Array = Any
+
+_ROWS, _TERMS = 264 // ROWS * ROWS, 256  # of a block, at most: half of a second cache of 512 KB
+_LINE = 16  # numbers that are fetched at once
+
+# Of a product's memory, in words: offsets of rows of c; what `packed` asks for; zeros; a row for what is not there; two
+# panels; a block. In front a table for what copies.
+_OF_C = max(_TERMS, LANES * COLUMNS)
+_FOLLOWING = _OF_C + _ROWS
+_ZEROS = _FOLLOWING + 4
+_SPARE = _ZEROS + COLUMNS // 2
+_PANELS = _SPARE + COLUMNS // 2
+_BLOCK = _PANELS + COLUMNS * _TERMS + LANES + 8  # and what aligns a panel to 64 bytes
+WORDS = _BLOCK + (_ROWS * _TERMS + LANES) // 2
+
+_tile: Any = types.ExternalFunction("tinyart_tile", types.void(*[types.intp] * 12))
+_gemm: Any = types.ExternalFunction("tinyart_sgemm", types.void(*[types.intp] * 13))
+
+
+@compiled
+def sgemm(a: int, lda: int, a_turned: bool, b: int, ldb: int, b_turned: bool, c: int, ldc: int, m: int, n: int, k: int,
+          memory: Array) -> None:  # fmt: skip
+    """c[m, n] = Σ a[m, k] b[k, n], k > 0: addresses, and floats from a row to the next. A turned factor is there as its
+    columns. memory: WORDS integers of 8 bytes."""
+    _gemm(a, lda, a_turned, b, ldb, b_turned, c, ldc, m, n, k, memory.ctypes.data, memory.ctypes.data)
+
+
+@compiled
+def _pack(source: int, apart: int, along: bool, width: int, there: int, terms: int, target: int, table: Array) -> None:
+    """target[l, w] = source[w·apart + l] if `along`, else source[l·apart + w], for l < terms and w < width.
+
+    Only `there` of the width are. Up to LANES numbers after the target's end are overwritten.
+    """
+    if along:
+        vectors = (width + LANES - 1) // LANES
+        for w in range(vectors * LANES):
+            table[w] = min(w, there - 1) * apart
+        whole = terms // LANES * LANES
+        _tile(TURN, source, table.ctypes.data, target, 0, whole // LANES, 0, 0, vectors, 0, width, 0)
+        if whole < terms:  # number by number
+            for term in range(terms - whole):
+                for w in range(width):
+                    table[term * width + w] = min(w, there - 1) * apart + term
+            _tile(COPY_HALF, source + 4 * whole, table.ctypes.data, target + 4 * whole * width, 0,
+                  (terms - whole) * width, 0, 0, 0, 1, 1, 0)  # fmt: skip
+    else:
+        for term in range(terms):
+            table[term] = term * apart
+        _tile(COPY if width > LANES else COPY_HALF, source, table.ctypes.data, target, 0, terms, 0, 0, 0, there, width,
+              0)  # fmt: skip
+
+
+@compiled
+def _evenly(length: int, most: int, unit: int) -> int:
+    """The length of parts, of whole units and up to `most`, which a multiple of the unit is."""
+    parts = (length + most - 1) // most
+    return (length + parts * unit - 1) // (parts * unit) * unit
+
+
+def _sgemm(a, lda, a_turned, b, ldb, b_turned, c, ldc, m, n, k, memory, pointer):  # type: ignore[no-untyped-def]
+    table = numba.carray(pointer, WORDS)
+    of_c, following = table[_OF_C:_FOLLOWING], table[_FOLLOWING:_ZEROS]
+    table[_ZEROS:_SPARE] = 0
+    panel = (memory + 8 * _PANELS + 63) // 64 * 64
+    other = panel + 4 * (COLUMNS * _TERMS + LANES)
+    block = memory + 8 * _BLOCK
+    a_column, a_term = (ldb, 1) if b_turned else (1, ldb)
+    rows, terms = _evenly(m, _ROWS, ROWS), _evenly(k, _TERMS, LANES)
+    _pack(b, ldb, b_turned, COLUMNS, min(COLUMNS, n), min(terms, k), panel, table)
+    for i in range(0, m, rows):
+        high = min(rows, m - i)
+        tiles = (high + ROWS - 1) // ROWS
+        for term in range(0, k, terms):
+            long = min(terms, k - term)
+            for r in range(0, high, ROWS):
+                first, after = (term, i + r) if a_turned else (i + r, term)
+                _pack(a + 4 * (first * lda + after), lda, not a_turned, ROWS, min(ROWS, high - r), long,
+                      block + 4 * r * long, table)  # fmt: skip
+            for r in range(high):
+                of_c[r] = r * ldc
+            for j in range(0, n, COLUMNS):
+                wide, to = min(COLUMNS, n - j), c + 4 * (i * ldc + j)
+                for r in range(high, tiles * ROWS):
+                    of_c[r] = (memory + 8 * _SPARE - to) // 4
+                next_j, next_term, next_long = j + COLUMNS, term, long
+                if next_j >= n:
+                    next_j, next_term = 0, term + terms if term + terms < k else 0
+                    next_long = min(terms, k - next_term) if next_term > 0 or i + rows < m else 0
+                ahead = b + 4 * (next_j * a_column + next_term * a_term)
+                by_tiles = not b_turned and n - next_j >= COLUMNS
+                if b_turned:  # a line of each column to a tile
+                    count, following[0] = COLUMNS if next_long > 0 else 0, _LINE
+                else:
+                    count = (next_long + tiles - 1) // tiles
+                    following[0] = count * ldb
+                following[1], following[2], following[3] = ldb, next_long if by_tiles else 0, other
+                _tile(PACKED if wide == COLUMNS else PACKED_PART, block, ahead, to, of_c.ctypes.data, tiles, panel,
+                      following.ctypes.data, count, long, 2 * wide + (term > 0), memory + 8 * _ZEROS)  # fmt: skip
+                if next_long > 0 and not by_tiles:
+                    _pack(ahead, ldb, b_turned, COLUMNS, min(COLUMNS, n - next_j), next_long, other, table)
+                panel, other = other, panel
+
+
+if not DISABLE_JIT:
+    binding.add_symbol("tinyart_tile", TILE)
+    binding.add_symbol("tinyart_sgemm", address_of(_sgemm, types.void(*[types.intp] * 12, types.CPointer(types.int64))))
