@@ -20,7 +20,21 @@ from numba.core import types
 from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 
 from .compiling import compiled
-from .tile import COLUMNS, COPY, COPY_HALF, LANES, PACKED, PACKED_PART, ROWS, TILE, TURN, address_of
+from .tile import (
+    COLUMNS,
+    COPY,
+    COPY_HALF,
+    DEAL,
+    LANES,
+    PACKED,
+    PACKED_HALF,
+    PACKED_PART,
+    ROWS,
+    TILE,
+    TURN,
+    address_of,
+    panel_width,
+)
 
 Array = Any
 
@@ -35,7 +49,7 @@ _ZEROS = _FOLLOWING + 4
 _SPARE = _ZEROS + COLUMNS // 2
 _PANELS = _SPARE + COLUMNS // 2
 _BLOCK = _PANELS + COLUMNS * _TERMS + LANES + 8  # and what aligns a panel to 64 bytes
-WORDS = _BLOCK + (_ROWS * _TERMS + LANES) // 2
+WORDS = _BLOCK + (_ROWS * (_TERMS + 1) + LANES) // 2
 
 _tile: Any = types.ExternalFunction("tinyart_tile", types.void(*[types.intp] * 12))
 _gemm: Any = types.ExternalFunction("tinyart_sgemm", types.void(*[types.intp] * 13))
@@ -88,18 +102,23 @@ def _sgemm(a, lda, a_turned, b, ldb, b_turned, c, ldc, m, n, k, memory, pointer)
     panel = (memory + 8 * _PANELS + 63) // 64 * 64
     other = panel + 4 * (COLUMNS * _TERMS + LANES)
     block = memory + 8 * _BLOCK
+    a_row = 1 if a_turned else lda
     a_column, a_term = (ldb, 1) if b_turned else (1, ldb)
     rows, terms = _evenly(m, _ROWS, ROWS), _evenly(k, _TERMS, LANES)
-    _pack(b, ldb, b_turned, COLUMNS, min(COLUMNS, n), min(terms, k), panel, table)
+    _pack(b, ldb, b_turned, panel_width(n), min(COLUMNS, n), min(terms, k), panel, table)
     for i in range(0, m, rows):
         high = min(rows, m - i)
         tiles = (high + ROWS - 1) // ROWS
         for term in range(0, k, terms):
             long = min(terms, k - term)
-            for r in range(0, high, ROWS):
-                first, after = (term, i + r) if a_turned else (i + r, term)
-                _pack(a + 4 * (first * lda + after), lda, not a_turned, ROWS, min(ROWS, high - r), long,
-                      block + 4 * r * long, table)  # fmt: skip
+            first, after = (term, i) if a_turned else (i, term)
+            from_here = a + 4 * (first * lda + after)
+            dealt = (tiles - 1) * a_turned  # not the last one, after which nothing may be
+            if dealt > 0:
+                _tile(DEAL, from_here, 0, block, 0, dealt, 0, 0, long, lda, ROWS * (long + 1), 0)
+            for r in range(dealt * ROWS, high, ROWS):
+                _pack(from_here + 4 * r * a_row, lda, not a_turned, ROWS, min(ROWS, high - r), long,
+                      block + 4 * r * (long + 1), table)  # fmt: skip
             for r in range(high):
                 of_c[r] = r * ldc
             for j in range(0, n, COLUMNS):
@@ -118,10 +137,12 @@ def _sgemm(a, lda, a_turned, b, ldb, b_turned, c, ldc, m, n, k, memory, pointer)
                     count = (next_long + tiles - 1) // tiles
                     following[0] = count * ldb
                 following[1], following[2], following[3] = ldb, next_long if by_tiles else 0, other
-                _tile(PACKED if wide == COLUMNS else PACKED_PART, block, ahead, to, of_c.ctypes.data, tiles, panel,
-                      following.ctypes.data, count, long, 2 * wide + (term > 0), memory + 8 * _ZEROS)  # fmt: skip
+                which = PACKED if wide == COLUMNS else PACKED_PART if wide > LANES else PACKED_HALF
+                _tile(which, block, ahead, to, of_c.ctypes.data, tiles, panel, following.ctypes.data, count, long,
+                      2 * wide + (term > 0), memory + 8 * _ZEROS)  # fmt: skip
                 if next_long > 0 and not by_tiles:
-                    _pack(ahead, ldb, b_turned, COLUMNS, min(COLUMNS, n - next_j), next_long, other, table)
+                    _pack(ahead, ldb, b_turned, panel_width(n - next_j), min(COLUMNS, n - next_j), next_long, other,
+                          table)  # fmt: skip
                 panel, other = other, panel
 
 

@@ -6,6 +6,7 @@
     dot        c[m, n] = s[n] + Σ a[m, i, l] · b[n, i, l]        few columns: the lanes run along l
     turn       c[l, m] = a[m, l]                                 LANES rows at a time
     copy       c[m, l] = a[m, l]                                 l < k, and zeros up to whole vectors
+    deal       c[m, l, r] = a[l, m·R + r]                        as `packed` reads it
 
 over steps i and l < k; l is next to l + 1. Sums start from s: from c as it is, or from one row, a bias, for all m. The
 rows of a and c and the steps are wherever tables of offsets say: neighbouring pixels, one pixel of many images, or
@@ -55,6 +56,7 @@ DOT_ROWS = (8, 6, 4, 3)  # of `dot`, with 1, 2, .. columns
 CHANNEL_ROWS, CHANNEL_VECTORS = 3, 4  # of `channels`
 CHANNELS = CHANNEL_VECTORS * LANES
 SPARE = max(ROWS, HALF_ROWS, CHANNEL_ROWS, *DOT_ROWS)  # rows that fill the last tile
+_AHEAD = 64  # numbers that `turn` fetches ahead
 _SHORT = 8  # terms of a step that are steps of their own
 _UNROLLED = 4  # terms at a time: counting takes 1 instruction in 21 and not, as in LLVM's pairs, 1 in 11
 
@@ -251,10 +253,10 @@ def _outer(rows: int, vectors: int, part: bool = False, flat: bool = False) -> A
     return emit
 
 
-def _packed(part: bool) -> Any:
-    """ROWS·k numbers of a to a tile. Each also has `count` terms of b's next panel fetched, and copies them in the end.
+def _packed(vectors: int, part: bool) -> Any:
+    """ROWS numbers of a to a term, and k + 1 terms to a tile.
 
-    Those of the first tile begin at `ahead`. following: how far it is from there to the next tile's, and from a term to
+    A tile also has `count` terms of b's next panel fetched into the cache, and copies them in the end. Those of the first tile begin at `ahead`. following: how far it is from there to the next tile's, and from a term to
     the next; how many terms are to be copied, and where to.
     """
 
@@ -262,27 +264,28 @@ def _packed(part: bool) -> Any:
              k: Any, last: Any, start: Any) -> None:  # fmt: skip
         builder = e.builder
         there, add = builder.ashr(last, _INDEX(1)), builder.trunc(last, ir.IntType(1))
-        counts = [e.within(there, v * LANES) if part else None for v in range(VECTORS)]
+        counts = [e.within(there, v * LANES) if part else None for v in range(vectors)]
         fetches = builder.udiv(k, _INDEX(_UNROLLED))
         fetches = builder.select(builder.icmp_signed("<", count, fetches), count, fetches)
+        apart = builder.mul(builder.add(k, _INDEX(1)), _INDEX(ROWS))  # with a spare term, for `deal`
         outer, inner, copied, target = (e.entry(following, _INDEX(i)) for i in range(4))
         with cgutils.for_range(builder, tiles) as tile:
-            a_tile = e.at(e.pointer(a), builder.mul(tile.index, builder.mul(k, _INDEX(ROWS))))
+            a_tile = e.at(e.pointer(a), builder.mul(tile.index, apart))
             c_rows = e.rows(c, builder.add(c_table, builder.mul(tile.index, _INDEX(8 * ROWS))), ROWS)
             source = e.at(e.pointer(ahead), builder.mul(tile.index, outer))
             for row in c_rows:
                 for number in (0, COLUMNS - 1):
                     e.prefetch(e.at(row, number), to_write=True)
-            sums = e.sums(c_rows, [None] * VECTORS)
+            sums = e.sums(c_rows, [None] * vectors)
 
             def step(at: Any) -> None:
                 a_numbers, b_row = (e.at(base, builder.mul(at, _INDEX(width))) for base, width in (
-                    (a_tile, ROWS), (e.pointer(b), COLUMNS)))  # fmt: skip
-                vectors = [e.load(e.at(b_row, v * LANES)) for v in range(VECTORS)]
+                    (a_tile, ROWS), (e.pointer(b), vectors * LANES)))  # fmt: skip
+                b_vectors = [e.load(e.at(b_row, v * LANES)) for v in range(vectors)]
                 for m in range(ROWS):
                     x = e.splat(builder.load(e.at(a_numbers, m), typ=_FLOAT), _FLOAT)
-                    for v in range(VECTORS):
-                        e.multiply_add(x, vectors[v], sums[m][v])
+                    for v in range(vectors):
+                        e.multiply_add(x, b_vectors[v], sums[m][v])
 
             # Not all at once: they would take the place of what a is waiting for.
             with cgutils.for_range(builder, fetches) as term:
@@ -384,7 +387,10 @@ def _turn(e: _Emit, a: Any, a_table: Any, c: Any, _: Any, groups: Any, __: Any, 
         lines = builder.mul(group.index, _INDEX(LANES))
         first = builder.mul(builder.sub(builder.sub(across, place.index), _INDEX(1)), _INDEX(LANES))
         table = builder.add(a_table, builder.mul(first, _INDEX(8)))
-        square = [e.load(e.at(row, lines)) for row in e.rows(a, table, LANES)]
+        rows = [e.at(row, lines) for row in e.rows(a, table, LANES)]
+        for row in rows:
+            e.prefetch(e.at(row, _AHEAD), to_write=False)
+        square = [e.load(row) for row in rows]
         for _ in range(LANES.bit_length() - 1):  # each time the second half of the rows goes between the first
             pairs = list(zip(square[: LANES // 2], square[LANES // 2 :], strict=True))
             square = [builder.shuffle_vector(x, y, half) for x, y in pairs for half in halves]
@@ -407,6 +413,21 @@ def _copy(vectors: int) -> Any:
                 e.builder.store(value, e.at(target, v * LANES), align=4)
 
     return emit
+
+
+def _deal(e: _Emit, a: Any, _: Any, c: Any, __: Any, panels: Any, ___: Any, ____: Any, terms: Any, apart: Any,
+          line: Any, _____: Any) -> None:  # fmt: skip
+    """c's panels, `line` apart, get ROWS numbers each of all of a's terms, `apart`.
+
+    And up to LANES - ROWS numbers beside them, which the next term is written over; the last ones stay.
+    """
+    builder = e.builder
+    with cgutils.for_range(builder, terms) as term:
+        source = e.at(e.pointer(a), builder.mul(term.index, apart))
+        target = e.at(e.pointer(c), builder.mul(term.index, _INDEX(ROWS)))
+        with cgutils.for_range(builder, panels) as panel:
+            value = e.load(e.at(source, builder.mul(panel.index, _INDEX(ROWS))))
+            builder.store(value, e.at(target, builder.mul(panel.index, line)), align=4)
 
 
 def _transform(e: _Emit, a: Any, a_table: Any, c: Any, _: Any, tiles: Any, __: Any, ___: Any, ____: Any, k: Any,
@@ -451,14 +472,14 @@ def _untransform(e: _Emit, a: Any, _: Any, c: Any, c_table: Any, tiles: Any, b: 
 
 # What `tile` computes: R rows of V vectors, the last one in part; fewer rows; one vector, in part; all of these flat; R
 # rows of channels, or of one vector or less of them; lines from rows; copies of V vectors, of one; winograd.py's
-# transforms; packed, in part; dots of 1, 2, .. columns.
+# transforms; packed, in part, one vector; deal; dots of 1, 2, .. columns.
 FULL, PART, SHORT, HALF, HALF_PART, FLAT = range(6)
 CHANNELS_FULL, CHANNELS_PART, TURN, COPY, COPY_HALF = range(2 * FLAT, 2 * FLAT + 5)
-TRANSFORM, UNTRANSFORM, PACKED, PACKED_PART, DOT_ONE = range(2 * FLAT + 5, 2 * FLAT + 10)
+TRANSFORM, UNTRANSFORM, PACKED, PACKED_PART, PACKED_HALF, DEAL, DOT_ONE = range(2 * FLAT + 5, 2 * FLAT + 12)
 _EMIT = (*[_outer(rows, vectors, part, flat) for flat in (False, True) for rows, vectors, part in (
     (ROWS, VECTORS, False), (ROWS, VECTORS, True), (FEW, VECTORS, False), (HALF_ROWS, 1, False), (HALF_ROWS, 1, True))],
          _channels(CHANNEL_ROWS, CHANNEL_VECTORS), _channels(CHANNEL_ROWS, 1), _turn, _copy(VECTORS), _copy(1),
-         _transform, _untransform, _packed(False), _packed(True),
+         _transform, _untransform, _packed(VECTORS, False), _packed(VECTORS, True), _packed(1, True), _deal,
          *[_dot(n + 1) for n in range(len(DOT_ROWS))])  # fmt: skip
 
 
