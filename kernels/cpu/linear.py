@@ -158,7 +158,7 @@ def _add_up(a: Array, b: Array, out: Array, parts: int) -> None:
 
 @compiled
 def _multiply(a: Array, a_turned: bool, row: int, b: Array, b_turned: bool, column: int, inner: int, out: Array,
-              m: int, k: int, n: int) -> None:  # fmt: skip
+              m: int, k: int, n: int, memory: Array) -> None:  # fmt: skip
     """k terms, from number `inner` on, of m rows and n columns of out = a b, from (row, column) on"""
     size = a.itemsize
     lda, ldb = max(a.strides[0] // size, a.shape[1]), max(b.strides[0] // size, b.shape[1])
@@ -167,9 +167,7 @@ def _multiply(a: Array, a_turned: bool, row: int, b: Array, b_turned: bool, colu
     of_b = b.ctypes.data + size * (column * ldb + inner if b_turned else inner * ldb + column)
     to = out.ctypes.data + size * (row * ldc + column)
     if size == 4:
-        memory = np.empty(WORDS, np.int64)
         sgemm(of_a, lda, a_turned, of_b, ldb, b_turned, to, ldc, m, n, k, memory)
-        keep((memory,))
     else:
         lies_a, lies_b = blas.TURNED if a_turned else blas.PLAIN, blas.TURNED if b_turned else blas.PLAIN
         dgemm(blas.ROWS, lies_a, lies_b, m, n, k, 1.0, of_a, lda, of_b, ldb, 0.0, to, ldc)
@@ -177,28 +175,33 @@ def _multiply(a: Array, a_turned: bool, row: int, b: Array, b_turned: bool, colu
 
 @compiled
 def _columns(first: int, end: int, a: Array, a_turned: bool, b: Array, b_turned: bool, out: Array) -> None:
-    _multiply(a, a_turned, 0, b, b_turned, first, 0, out, len(out), len(a) if a_turned else a.shape[1], end - first)
+    inner, memory = len(a) if a_turned else a.shape[1], np.empty(WORDS, np.int64)
+    _multiply(a, a_turned, 0, b, b_turned, first, 0, out, len(out), inner, end - first, memory)
+    keep((memory,))
 
 
 @compiled
 def _rows(first: int, end: int, a: Array, a_turned: bool, b: Array, b_turned: bool, out: Array) -> None:
-    inner = len(a) if a_turned else a.shape[1]
-    _multiply(a, a_turned, first, b, b_turned, 0, 0, out, end - first, inner, out.shape[1])
+    inner, memory = len(a) if a_turned else a.shape[1], np.empty(WORDS, np.int64)
+    _multiply(a, a_turned, first, b, b_turned, 0, 0, out, end - first, inner, out.shape[1], memory)
+    keep((memory,))
 
 
 @compiled
 def _terms(first: int, end: int, a: Array, a_turned: bool, b: Array, b_turned: bool, sums: Array, part: int) -> None:
-    inner = len(a) if a_turned else a.shape[1]
+    inner, memory = len(a) if a_turned else a.shape[1], np.empty(WORDS, np.int64)
     for i in range(first, end):
         out, start = sums[i], i * part
-        _multiply(a, a_turned, 0, b, b_turned, 0, start, out, len(out), min(part, inner - start), out.shape[1])
+        _multiply(a, a_turned, 0, b, b_turned, 0, start, out, len(out), min(part, inner - start), out.shape[1], memory)
+    keep((memory,))
 
 
 @compiled
 def _matrices(first: int, end: int, a: Array, a_turned: bool, b: Array, b_turned: bool, out: Array) -> None:
-    inner = a.shape[1] if a_turned else a.shape[2]
+    inner, memory = a.shape[1] if a_turned else a.shape[2], np.empty(WORDS, np.int64)
     for i in range(first, end):
-        _multiply(a[i], a_turned, 0, b[i], b_turned, 0, 0, out[i], out.shape[1], inner, out.shape[2])
+        _multiply(a[i], a_turned, 0, b[i], b_turned, 0, 0, out[i], out.shape[1], inner, out.shape[2], memory)
+    keep((memory,))
 
 
 @compiled

@@ -256,8 +256,9 @@ def _outer(rows: int, vectors: int, part: bool = False, flat: bool = False) -> A
 def _packed(vectors: int, part: bool) -> Any:
     """ROWS numbers of a to a term, and k + 1 terms to a tile.
 
-    A tile also has `count` terms of b's next panel fetched into the cache, and copies them in the end. Those of the first tile begin at `ahead`. following: how far it is from there to the next tile's, and from a term to
-    the next; how many terms are to be copied, and where to.
+    A tile also has `count` terms of b's next panel fetched into the cache, and copies them in the end. Those of the
+    first tile begin at `ahead`. following: how far it is from there to the next tile's, and from a term to the next;
+    how many terms are to be copied, and where to.
     """
 
     def emit(e: _Emit, a: Any, ahead: Any, c: Any, c_table: Any, tiles: Any, b: Any, following: Any, count: Any,
