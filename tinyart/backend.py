@@ -353,9 +353,9 @@ def set_matmul_precision(precision: str) -> None:
 def set_num_threads(n: int) -> None:
     """Let n threads, the caller's among them, work on each CPU kernel and on each of NumPy's matrix products.
 
-    The default is one a core. Kernels give the same bits for every n; products through NumPy's BLAS may round
-    differently. While one of tinyart's products is computed, NumPy's BLAS is told to use no threads of its own: these
-    would hold the cores, for many milliseconds after each product, that the kernels need.
+    The default is one a core. In float32, kernels and products give the same bits for every n. Products in float64 are
+    NumPy's BLAS's, and may round differently. While tinyart computes one, BLAS is told to use no threads of its own:
+    these would hold the cores, for many milliseconds after each product, that the kernels need.
 
     Errors: `ArgumentError` unless n is an integer of at least 1.
     """

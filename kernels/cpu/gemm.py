@@ -15,6 +15,7 @@ Terms are cut at the same places whatever part of c is computed: each number is 
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import binding
 from numba.core import types
 from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
@@ -51,6 +52,7 @@ _PANELS = _SPARE + COLUMNS // 2
 _BLOCK = _PANELS + COLUMNS * _TERMS + LANES + 8  # and what aligns a panel to 64 bytes
 WORDS = _BLOCK + (_ROWS * (_TERMS + 1) + LANES) // 2
 
+_POINTER = types.CPointer(types.int64)
 _tile: Any = types.ExternalFunction("tinyart_tile", types.void(*[types.intp] * 12))
 _gemm: Any = types.ExternalFunction("tinyart_sgemm", types.void(*[types.intp] * 13))
 
@@ -64,7 +66,8 @@ def sgemm(a: int, lda: int, a_turned: bool, b: int, ldb: int, b_turned: bool, c:
 
 
 @compiled
-def _pack(source: int, apart: int, along: bool, width: int, there: int, terms: int, target: int, table: Array) -> None:
+def _pack(source: int, apart: int, along: int, width: int, there: int, terms: int, target: int, memory: int,
+          table: Array) -> None:  # fmt: skip
     """target[l, w] = source[w·apart + l] if `along`, else source[l·apart + w], for l < terms and w < width.
 
     Only `there` of the width are. Up to LANES numbers after the target's end are overwritten.
@@ -74,18 +77,17 @@ def _pack(source: int, apart: int, along: bool, width: int, there: int, terms: i
         for w in range(vectors * LANES):
             table[w] = min(w, there - 1) * apart
         whole = terms // LANES * LANES
-        _tile(TURN, source, table.ctypes.data, target, 0, whole // LANES, 0, 0, vectors, 0, width, 0)
+        _tile(TURN, source, memory, target, 0, whole // LANES, 0, 0, vectors, 0, width, 0)
         if whole < terms:  # number by number
             for term in range(terms - whole):
                 for w in range(width):
                     table[term * width + w] = min(w, there - 1) * apart + term
-            _tile(COPY_HALF, source + 4 * whole, table.ctypes.data, target + 4 * whole * width, 0,
-                  (terms - whole) * width, 0, 0, 0, 1, 1, 0)  # fmt: skip
+            _tile(COPY_HALF, source + 4 * whole, memory, target + 4 * whole * width, 0, (terms - whole) * width, 0, 0,
+                  0, 1, 1, 0)  # fmt: skip
     else:
         for term in range(terms):
             table[term] = term * apart
-        _tile(COPY if width > LANES else COPY_HALF, source, table.ctypes.data, target, 0, terms, 0, 0, 0, there, width,
-              0)  # fmt: skip
+        _tile(COPY if width > LANES else COPY_HALF, source, memory, target, 0, terms, 0, 0, 0, there, width, 0)
 
 
 @compiled
@@ -97,55 +99,58 @@ def _evenly(length: int, most: int, unit: int) -> int:
 
 def _sgemm(a, lda, a_turned, b, ldb, b_turned, c, ldc, m, n, k, memory, pointer):  # type: ignore[no-untyped-def]
     table = numba.carray(pointer, WORDS)
-    of_c, following = table[_OF_C:_FOLLOWING], table[_FOLLOWING:_ZEROS]
-    table[_ZEROS:_SPARE] = 0
+    for word in range(_ZEROS, _SPARE):
+        table[word] = 0
     panel = (memory + 8 * _PANELS + 63) // 64 * 64
     other = panel + 4 * (COLUMNS * _TERMS + LANES)
     block = memory + 8 * _BLOCK
     a_row = 1 if a_turned else lda
-    a_column, a_term = (ldb, 1) if b_turned else (1, ldb)
-    rows, terms = _evenly(m, _ROWS, ROWS), _evenly(k, _TERMS, LANES)
-    _pack(b, ldb, b_turned, panel_width(n), min(COLUMNS, n), min(terms, k), panel, table)
+    a_term = lda if a_turned else 1
+    b_column = ldb if b_turned else 1
+    b_term = 1 if b_turned else ldb
+    of_block, of_tile, of_terms, of_lanes = np.int64(_ROWS), np.int64(ROWS), np.int64(_TERMS), np.int64(LANES)
+    rows, terms = _evenly(m, of_block, of_tile), _evenly(k, of_terms, of_lanes)  # compiled once, for variables
+    _pack(b, ldb, b_turned, panel_width(n), min(COLUMNS, n), min(terms, k), panel, memory, table)
     for i in range(0, m, rows):
         high = min(rows, m - i)
         tiles = (high + ROWS - 1) // ROWS
         for term in range(0, k, terms):
             long = min(terms, k - term)
-            first, after = (term, i) if a_turned else (i, term)
-            from_here = a + 4 * (first * lda + after)
-            dealt = (tiles - 1) * a_turned  # not the last one, after which nothing may be
-            if dealt > 0:
-                _tile(DEAL, from_here, 0, block, 0, dealt, 0, 0, long, lda, ROWS * (long + 1), 0)
+            from_here = a + 4 * (i * a_row + term * a_term)
+            dealt = tiles - 1 if a_turned else 0  # not the last one, after which nothing may be
+            _tile(DEAL, from_here, 0, block, 0, dealt, 0, 0, long, lda, ROWS * (long + 1), 0)
             for r in range(dealt * ROWS, high, ROWS):
-                _pack(from_here + 4 * r * a_row, lda, not a_turned, ROWS, min(ROWS, high - r), long,
-                      block + 4 * r * (long + 1), table)  # fmt: skip
+                _pack(from_here + 4 * r * a_row, lda, 1 - a_turned, of_tile, min(ROWS, high - r), long,
+                      block + 4 * r * (long + 1), memory, table)  # fmt: skip
             for r in range(high):
-                of_c[r] = r * ldc
+                table[_OF_C + r] = r * ldc
             for j in range(0, n, COLUMNS):
                 wide, to = min(COLUMNS, n - j), c + 4 * (i * ldc + j)
                 for r in range(high, tiles * ROWS):
-                    of_c[r] = (memory + 8 * _SPARE - to) // 4
+                    table[_OF_C + r] = (memory + 8 * _SPARE - to) // 4
                 next_j, next_term, next_long = j + COLUMNS, term, long
                 if next_j >= n:
-                    next_j, next_term = 0, term + terms if term + terms < k else 0
+                    next_j, next_term = 0, term + terms
+                    if next_term >= k:
+                        next_term = 0
                     next_long = min(terms, k - next_term) if next_term > 0 or i + rows < m else 0
-                ahead = b + 4 * (next_j * a_column + next_term * a_term)
+                ahead = b + 4 * (next_j * b_column + next_term * b_term)
                 by_tiles = not b_turned and n - next_j >= COLUMNS
+                count = (next_long + tiles - 1) // tiles
+                table[_FOLLOWING] = count * ldb
                 if b_turned:  # a line of each column to a tile
-                    count, following[0] = COLUMNS if next_long > 0 else 0, _LINE
-                else:
-                    count = (next_long + tiles - 1) // tiles
-                    following[0] = count * ldb
-                following[1], following[2], following[3] = ldb, next_long if by_tiles else 0, other
+                    count, table[_FOLLOWING] = COLUMNS if next_long > 0 else 0, _LINE
+                table[_FOLLOWING + 1], table[_FOLLOWING + 2] = ldb, next_long if by_tiles else 0
+                table[_FOLLOWING + 3] = other
                 which = PACKED if wide == COLUMNS else PACKED_PART if wide > LANES else PACKED_HALF
-                _tile(which, block, ahead, to, of_c.ctypes.data, tiles, panel, following.ctypes.data, count, long,
+                _tile(which, block, ahead, to, memory + 8 * _OF_C, tiles, panel, memory + 8 * _FOLLOWING, count, long,
                       2 * wide + (term > 0), memory + 8 * _ZEROS)  # fmt: skip
                 if next_long > 0 and not by_tiles:
                     _pack(ahead, ldb, b_turned, panel_width(n - next_j), min(COLUMNS, n - next_j), next_long, other,
-                          table)  # fmt: skip
+                          memory, table)  # fmt: skip
                 panel, other = other, panel
 
 
 if not DISABLE_JIT:
     binding.add_symbol("tinyart_tile", TILE)
-    binding.add_symbol("tinyart_sgemm", address_of(_sgemm, types.void(*[types.intp] * 12, types.CPointer(types.int64))))
+    binding.add_symbol("tinyart_sgemm", address_of(_sgemm, types.void(*[types.intp] * 12, _POINTER)))

@@ -57,18 +57,15 @@ def product(a: Array, b: Array, out: Array | None = None, *, waits: bool = False
     if min(m, n) == 1:  # BLAS has another function for these
         with blas.serial:
             return np.matmul(a, b, out=out)
-    alone = nullcontext() if out.dtype.char == "f" else blas.serial
-    if out.ndim > 2:
-        a, b = (np.broadcast_to(f, out.shape[:-2] + f.shape[-2:]).reshape(-1, *f.shape[-2:]) for f in (a, b))
-        worth, matrices = max(1, _WORTH // (m * k * n)), out.reshape(-1, m, n)
-        with alone:
+    with nullcontext() if out.dtype.char == "f" else blas.serial:
+        if out.ndim > 2:
+            a, b = (np.broadcast_to(f, out.shape[:-2] + f.shape[-2:]).reshape(-1, *f.shape[-2:]) for f in (a, b))
+            worth, matrices = max(1, _WORTH // (m * k * n)), out.reshape(-1, m, n)
             share(_matrices, len(matrices), worth, *_factor(a), *_factor(b), matrices)
-        return out
-    kernel, size, part = _cut(a, b, _rows, _columns)
-    with alone:
-        if k > 8 * max(m, n) and part < size:  # a deep one is rather a sum of products
-            _add_up(a, b, out, -(-size // part))
+        elif k > 8 * max(m, n) and m * k * n >= _WORTH:  # a deep one is rather a sum of products
+            _add_up(a, b, out, min(16, k // (4 * max(m, n))))
         else:
+            kernel, size, part = _cut(a, b, _rows, _columns)
             (later if waits else share)(kernel, size, part, *_factor(a), *_factor(b), out)
     return out
 
@@ -147,6 +144,7 @@ def _cut(a: Array, b: Array, rows: Any, columns: Any) -> tuple[Any, int, int]:
 
 
 def _add_up(a: Array, b: Array, out: Array, parts: int) -> None:
+    """Of so many terms each whatever threads there are, so that the sums have the same bits."""
     part = -(-a.shape[1] // parts)
     sums = np.empty((-(-a.shape[1] // part), *out.shape), out.dtype)
     share(_terms, len(sums), 1, *_factor(a), *_factor(b), sums, part)

@@ -2,8 +2,8 @@
 
 Sequences have nothing to do with each other, so threads share the batch and never wait for one another between steps.
 R is packed once into panels as wide as the register tile, which every step reads in order from the second-level cache;
-BLAS, called for each step, would pack it each time. A step begins with x W, likewise in panels, so that the gates are
-in the cache from their first sum to the last. The products for gradients of weights and of x are large, and BLAS's.
+a product for each step would pack it each time. A step begins with x W, likewise in panels, so that the gates are in
+the cache from their first sum to the last. The products for gradients of weights and of x are those of linear.py.
 
 Loops over a row are cut so that each has few arrays: LLVM vectorises a loop where it can check at run time that its
 arrays do not overlap, and does not try with many.

@@ -18,8 +18,8 @@ Work that can wait is put off with `later`: a product that is the gradient of we
 walk back over the graph has ended. Helpers do it when nothing is shared, a stretch at a time: while Python runs, and
 where they would wait for each other at the end of a product.
 
-Products are shared like all else (see linear.py): BLAS's own threads, which spin for 20 ms and more after a product,
-would hold the cores that these need. `blas.serial` keeps them out.
+Products are shared like all else, those in float64 through BLAS (see linear.py). Its own threads, which spin for 20 ms
+and more after a product, would hold the cores that these need: `blas.serial` keeps them out.
 """
 
 import os

@@ -266,7 +266,8 @@ def _packed(vectors: int, part: bool) -> Any:
         builder = e.builder
         there, add = builder.ashr(last, _INDEX(1)), builder.trunc(last, ir.IntType(1))
         counts = [e.within(there, v * LANES) if part else None for v in range(vectors)]
-        fetches = builder.udiv(k, _INDEX(_UNROLLED))
+        at_once = 1 if part and vectors > 1 else _UNROLLED
+        fetches = builder.udiv(k, _INDEX(at_once))
         fetches = builder.select(builder.icmp_signed("<", count, fetches), count, fetches)
         apart = builder.mul(builder.add(k, _INDEX(1)), _INDEX(ROWS))  # with a spare term, for `deal`
         outer, inner, copied, target = (e.entry(following, _INDEX(i)) for i in range(4))
@@ -292,11 +293,11 @@ def _packed(vectors: int, part: bool) -> Any:
             with cgutils.for_range(builder, fetches) as term:
                 for number in (0, COLUMNS - 1):
                     e.prefetch(e.at(source, builder.mul(term.index, inner), number), to_write=False)
-                first = builder.mul(term.index, _INDEX(_UNROLLED))
-                for n in range(_UNROLLED):
+                first = builder.mul(term.index, _INDEX(at_once))
+                for n in range(at_once):
                     step(builder.add(first, _INDEX(n)))
-            first = builder.mul(fetches, _INDEX(_UNROLLED))
-            loop(builder, builder.sub(k, first), lambda at: step(builder.add(first, at)))
+            first = builder.mul(fetches, _INDEX(at_once))
+            loop(builder, builder.sub(k, first), lambda at: step(builder.add(first, at)), at_once)
             for row, places in zip(c_rows, sums, strict=True):
                 before = builder.select(add, row, e.pointer(start))
                 for v, (place, lanes) in enumerate(zip(places, counts, strict=True)):
@@ -511,9 +512,9 @@ def address_of(function: Callable[..., None], signature: Any) -> int:
     """The function's machine code, kept on disk as in compiling.py."""
     function.__qualname__ += "_" + SOURCES
     try:
-        code: Any = numba.cfunc(signature, cache=True)(function)
+        code: Any = numba.cfunc(signature, cache=True, error_model="numpy")(function)
     except RuntimeError:
-        code = numba.cfunc(signature)(function)
+        code = numba.cfunc(signature, error_model="numpy")(function)
     return int(code.address)
 
 

@@ -58,7 +58,8 @@ def test_products_of_several_blocks(m: int, k: int, n: int, turned: tuple[bool, 
     assert (wide == 7).all()
 
 
-@given(m=st.sampled_from([3, 70, 300]), k=st.sampled_from([1, 64, 300]), n=st.sampled_from([33, 100, 300]), seed=SEEDS)
+@given(m=st.sampled_from([3, 70, 300]), k=st.sampled_from([1, 64, 300, 5000]), n=st.sampled_from([33, 100, 300]),
+       seed=SEEDS)
 def test_products_have_the_same_bits_for_any_number_of_threads(m: int, k: int, n: int, seed: int) -> None:
     a, b = normal(seed, m, k), normal(seed + 1, k, n)
     found = linear.product(a, b)
