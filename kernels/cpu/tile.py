@@ -376,6 +376,27 @@ def _dot(columns: int) -> Any:
     return emit
 
 
+def turning(lanes: int) -> list[list[tuple[int, int, list[int]]]]:
+    """Rounds that transpose a square of so many rows: from which two each new row is, and from which of their numbers.
+
+    Single numbers, then pairs go between each other inside fours, at which processors are fast, and then the fours do.
+    """
+    fours, half = range(0, lanes, 4), lanes // 8
+
+    def inside(order: list[int]) -> list[int]:
+        return [first + n % 4 + n // 4 * lanes for first in fours for n in order]
+
+    singles, pairs = ([inside(low), inside([n + 2 for n in low])] for low in ([0, 4, 1, 5], [0, 1, 4, 5]))
+    between = [[4 * (n // 2 + high * half) + i + n % 2 * lanes for n in range(lanes // 4) for i in range(4)]
+               for high in (0, 1)]  # fmt: skip
+    return [
+        [(n & ~1, n | 1, singles[n % 2]) for n in range(lanes)],
+        [(first + n // 2, first + n // 2 + 2, pairs[n % 2]) for first in fours for n in range(4)],
+        *[[(n // 8 * 4 + n % 4, (n // 8 + half) * 4 + n % 4, between[n // 4 % 2]) for n in range(lanes)]
+          for _ in range(half.bit_length())],
+    ]  # fmt: skip
+
+
 def _turn(e: _Emit, a: Any, a_table: Any, c: Any, _: Any, groups: Any, __: Any, ___: Any, across: Any, ____: Any,
           line: Any, _____: Any) -> None:  # fmt: skip
     """LANES·groups lines of LANES·across numbers, `line` apart.
@@ -383,8 +404,6 @@ def _turn(e: _Emit, a: Any, a_table: Any, c: Any, _: Any, groups: Any, __: Any, 
     What the last vector of a line writes too far belongs to the next line, and is written again there.
     """
     builder = e.builder
-    orders = [[n // 2 + half + LANES * (n % 2) for n in range(LANES)] for half in (0, LANES // 2)]
-    halves = [ir.Constant(ir.VectorType(_INT32, LANES), order) for order in orders]
     with cgutils.for_range(builder, groups) as group, cgutils.for_range(builder, across) as place:
         lines = builder.mul(group.index, _INDEX(LANES))
         first = builder.mul(builder.sub(builder.sub(across, place.index), _INDEX(1)), _INDEX(LANES))
@@ -393,9 +412,9 @@ def _turn(e: _Emit, a: Any, a_table: Any, c: Any, _: Any, groups: Any, __: Any, 
         for row in rows:
             e.prefetch(e.at(row, _AHEAD), to_write=False)
         square = [e.load(row) for row in rows]
-        for _ in range(LANES.bit_length() - 1):  # each time the second half of the rows goes between the first
-            pairs = list(zip(square[: LANES // 2], square[LANES // 2 :], strict=True))
-            square = [builder.shuffle_vector(x, y, half) for x, y in pairs for half in halves]
+        for rows_of_round in turning(LANES):
+            square = [builder.shuffle_vector(square[x], square[y], ir.Constant(ir.VectorType(_INT32, LANES), order))
+                      for x, y, order in rows_of_round]  # fmt: skip
         target = e.at(e.pointer(c), builder.mul(lines, line), first)
         for n, row in enumerate(square):
             builder.store(row, e.at(target, builder.mul(line, _INDEX(n))), align=4)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tinyart.kernels.cpu import linear, threads
+from tinyart.kernels.cpu import linear, threads, tile
 from tinyart.kernels.reference import linear as reference
 
 import tinyart as ta
@@ -77,6 +77,15 @@ def test_what_is_not_finite_stays_in_its_row_and_column(row: int, column: int, t
     assert np.isnan(found[row]).all()
     assert not np.isfinite(found[:, column]).any()
     assert np.isfinite(found[beside]).all()
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+def test_squares_are_turned_on_every_processor(lanes: int) -> None:
+    square = [[(row, column) for column in range(lanes)] for row in range(lanes)]
+    turned = [list(column) for column in zip(*square, strict=True)]
+    for rows in tile.turning(lanes):
+        square = [[(square[x] + square[y])[n] for n in order] for x, y, order in rows]
+    assert square == turned
 
 
 def test_a_product_into_some_columns() -> None:
