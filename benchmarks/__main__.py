@@ -81,7 +81,7 @@ def read(path: Path) -> dict[str, Any]:
 CUDA_RESULTS = RESULTS.with_name("suite_cuda.json")
 CUDA_PEERS = {  # in place of the CPU's
     "training": ["tinyart.eager", "torch", "torch.compile", "torch.compile.graphs", "jax"],
-    "convolution": ["torch"], "operation": ["torch", "jax", "tinyart.numba"],
+    "convolution": ["torch"], "product": ["torch", "jax"], "operation": ["torch", "jax", "tinyart.numba"],
 }  # fmt: skip
 
 

@@ -226,6 +226,36 @@ class Convolution:
 
 
 @dataclass(frozen=True)
+class Product:
+    """One of the three products of a dense layer of x (N, I) with w (I, O), whose weights are not in a cache any more.
+
+    direction: "forward" x w, "input" g wᵀ or "weight" xᵀ g.
+    """
+
+    name: str
+    batch: int
+    inputs: int
+    outputs: int
+    direction: str
+    agree: float = 1e-4  # of the result's norm
+    peers: tuple[str, ...] = ("numpy", "torch", "jax")
+    threads: int | None = None
+    kind: str = "product"
+    unit: str = "s"
+
+    def arrays(self) -> tuple[Array, list[Array], Array]:
+        """x (N, I), up to 64 different w (I, O), 64 MiB of them if they are large, g (N, O)"""
+        rng, size = np.random.default_rng(0), self.inputs * self.outputs
+        x, g = (rng.standard_normal((self.batch, n), np.float32) for n in (self.inputs, self.outputs))
+        weights = rng.standard_normal((min(64, max(2, (1 << 24) // size)), self.inputs, self.outputs), np.float32)
+        return x, list(weights), g
+
+    def floor(self) -> tuple[float, float]:
+        moved = self.batch * (self.inputs + self.outputs) + self.inputs * self.outputs
+        return 2.0 * self.batch * self.inputs * self.outputs, 4.0 * moved
+
+
+@dataclass(frozen=True)
 class Operation:
     """One operation on `size` elements, or with `gradient` the operation and then its gradients for a cotangent."""
 
@@ -280,7 +310,7 @@ class Overhead:
         return 0.0, 0.0
 
 
-Row = Training | Convolution | Operation | Overhead
+Row = Training | Convolution | Product | Operation | Overhead
 
 # ---- the networks of the documents
 
@@ -402,6 +432,14 @@ def _convolution_rows() -> Iterator[Convolution]:
                               transposed)
 
 
+def _product_rows() -> Iterator[Product]:
+    """Of the dense networks, of classifiers' last layers, and of what a recurrent layer's gradient of weights is."""
+    for shape in ((32, 1024, 1024), (64, 1024, 1024), (128, 1024, 1024), (256, 1024, 1024), (128, 784, 1024),
+                  (128, 1024, 784), (128, 100, 1024), (128, 1024, 20), (128, 400, 120), (3200, 217, 512)):  # fmt: skip
+        for direction in ("forward", "input", "weight"):
+            yield Product(f"product/{'x'.join(map(str, shape))}-{direction}", *shape, direction)
+
+
 def _operation_rows() -> Iterator[Operation]:
     for name in OPERATIONS:
         for where, size in {"cache": 1 << 14, "memory": 1 << 24}.items():
@@ -456,4 +494,5 @@ def _cuda_rows() -> Iterator[Row]:
 CUDA_ROWS: dict[str, Row] = {row.name: row for row in _cuda_rows()}  # after those of ROWS that a GPU takes
 
 ROWS: dict[str, Row] = {row.name: row for rows in (
-    _training_rows(), _convolution_rows(), _operation_rows(), _overhead_rows(), _growth_rows()) for row in rows}
+    _training_rows(), _convolution_rows(), _product_rows(), _operation_rows(), _overhead_rows(), _growth_rows())
+    for row in rows}  # fmt: skip

@@ -34,6 +34,7 @@ CONVOLUTIONS = [
                      padding, groups, direction, transposed)
     for k, stride, padding, groups, transposed in GEOMETRIES for direction in ("forward", "input", "weight")
 ]  # fmt: skip
+PRODUCTS = [rows.Product(direction, 4, 8, 6, direction) for direction in ("forward", "input", "weight")]
 OPERATIONS = [rows.Operation(name, name, 1024, gradient) for name in rows.OPERATIONS | rows.CUDA_OPERATIONS
               for gradient in (False, True)]
 
@@ -50,8 +51,9 @@ def verdict(row: Any, ours: list[list[float]], theirs: list[list[float]]) -> str
     return measure.judged(figures["peer"], figures, row.agree).get("wrong")
 
 
-@pytest.mark.parametrize("contender", ["torch", "jax", "autograd", "tinygrad"])
-@pytest.mark.parametrize("row", [*TRAINING, *CONVOLUTIONS, *OPERATIONS], ids=lambda row: f"{row.kind} {row.name}")
+@pytest.mark.parametrize("contender", ["numpy", "torch", "jax", "autograd", "tinygrad"])
+@pytest.mark.parametrize("row", [*TRAINING, *CONVOLUTIONS, *PRODUCTS, *OPERATIONS],
+                         ids=lambda row: f"{row.kind} {row.name}")
 def test_libraries_compute_the_same(row: Any, contender: str) -> None:
     if contender not in row.peers:
         pytest.skip("no peer in this row")
@@ -218,7 +220,7 @@ def test_the_chart_shows_bars_and_curves(tmp_path: Path) -> None:
 
 
 def test_all_rows_have_data_a_floor_and_a_kind() -> None:
-    kinds = {"training", "convolution", "operation"}
+    kinds = {"training", "convolution", "product", "operation"}
     for name, row in (rows.ROWS | rows.CUDA_ROWS).items():
         assert name == row.name
         assert row.kind in kinds or isinstance(row, rows.Overhead)

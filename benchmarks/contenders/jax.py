@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 from benchmarks.contenders import Work
-from benchmarks.rows import GATES, Layer, Operation, Overhead, Training, edge
+from benchmarks.rows import GATES, Layer, Operation, Overhead, Product, Training, edge
 
 Net = list[list[Any]]  # each layer's weights
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
@@ -189,6 +189,15 @@ OPERATIONS: dict[str, Any] = {
     "layer_norm": _layer_norm, "embedding": lambda x, i: x[i],
     "cross_entropy": lambda x, t: -jnp.take_along_axis(jax.nn.log_softmax(x), t[:, None], 1).mean(),
 }  # fmt: skip
+
+
+def product(row: Product) -> Work:
+    x, weights, g = row.arrays()
+    x, g, *ws = map(jnp.asarray, (x, g, *weights))
+    forward, inputs, weight = (jax.jit(f) for f in (lambda a, w: a @ w, lambda a, w: a @ w.T, lambda a, b: a.T @ b))
+    steps = {"forward": lambda i: forward(x, ws[i % len(ws)]), "input": lambda i: inputs(g, ws[i % len(ws)]),
+             "weight": lambda i: weight(x, g)}
+    return Work(steps[row.direction], np.asarray)
 
 
 def operation(row: Operation) -> Work:

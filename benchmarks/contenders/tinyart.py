@@ -8,7 +8,7 @@ import numpy as np
 
 import tinyart as ta
 from benchmarks.contenders import DEVICE, TF32, Skip, Work
-from benchmarks.rows import GATES, Array, Convolution, Layer, Operation, Overhead, Training
+from benchmarks.rows import GATES, Array, Convolution, Layer, Operation, Overhead, Product, Training
 from tinyart import nn, ops
 from tinyart.backend import cupy, kernels_of, to_device
 from tinyart.models.gan import discriminator_loss, generator_loss
@@ -105,6 +105,15 @@ def convolution(row: Convolution) -> Work:
         inputs: lambda i: kernels.conv_input(g, w, size=(row.height, row.width), **settings),
         "weight": lambda i: kernels.conv_weight(x, g, size=(row.size, row.size), **settings),
     }
+    return Work(steps[row.direction], lambda array: np.asarray(to_device(array, "cpu")))
+
+
+def product(row: Product) -> Work:
+    x, weights, g = row.arrays()
+    x, g = (to_device(a, DEVICE) for a in (x, g))
+    ws, kernels = [to_device(w, DEVICE) for w in weights], kernels_of(x)
+    steps = {"forward": lambda i: kernels.matmul(x, ws[i % len(ws)]),
+             "input": lambda i: kernels.matmul(g, ws[i % len(ws)].T), "weight": lambda i: kernels.matmul(x.T, g)}
     return Work(steps[row.direction], lambda array: np.asarray(to_device(array, "cpu")))
 
 

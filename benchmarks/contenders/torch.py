@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks.contenders import DEVICE, TF32, Work
-from benchmarks.rows import GATES, Array, Convolution, Layer, Operation, Overhead, Training, edge
+from benchmarks.rows import GATES, Array, Convolution, Layer, Operation, Overhead, Product, Training, edge
 
 torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = TF32
 torch.backends.cudnn.benchmark = True
@@ -219,6 +219,15 @@ OPERATIONS: dict[str, Any] = {
     "layer_norm": lambda x, gamma, beta: F.layer_norm(x, (256,), gamma, beta), "cross_entropy": F.cross_entropy,
     "embedding": lambda x, i: F.embedding(i, x),
 }  # fmt: skip
+
+
+def product(row: Product) -> Work:
+    x, weights, g = row.arrays()
+    x, g = (torch.from_numpy(a).to(DEVICE) for a in (x, g))
+    ws = [torch.from_numpy(w).to(DEVICE) for w in weights]
+    steps = {"forward": lambda i: x @ ws[i % len(ws)], "input": lambda i: g @ ws[i % len(ws)].T,
+             "weight": lambda i: x.T @ g}
+    return Work(steps[row.direction], lambda y: y.cpu().numpy())
 
 
 def operation(row: Operation) -> Work:
