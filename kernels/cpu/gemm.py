@@ -117,7 +117,7 @@ def _sgemm(a, lda, a_turned, b, ldb, b_turned, c, ldc, m, n, k, memory, pointer)
         for term in range(0, k, terms):
             long = min(terms, k - term)
             from_here = a + 4 * (i * a_row + term * a_term)
-            dealt = tiles - 1 if a_turned else 0  # not the last one, after which nothing may be
+            dealt = max(0, high + ROWS - LANES) // ROWS if a_turned else 0  # as far as LANES numbers are there
             _tile(DEAL, from_here, 0, block, 0, dealt, 0, 0, long, lda, ROWS * (long + 1), 0)
             for r in range(dealt * ROWS, high, ROWS):
                 _pack(from_here + 4 * r * a_row, lda, 1 - a_turned, of_tile, min(ROWS, high - r), long,

@@ -1,5 +1,8 @@
 """Products shared among threads, and the dense layer on them, against NumPy in float64."""
 
+import ctypes
+import mmap
+import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -86,6 +89,30 @@ def test_squares_are_turned_on_every_processor(lanes: int) -> None:
     for rows in tile.turning(lanes):
         square = [[(square[x] + square[y])[n] for n in order] for x, y, order in rows]
     assert square == turned
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="protects a page by Linux's mprotect")
+@pytest.mark.parametrize("orders", ["CC", "CF", "FC", "FF"])
+def test_nothing_is_read_or_written_after_the_end(orders: str) -> None:
+    """The arrays end where a page ends, and the next page may not be touched."""
+    libc, page = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE
+
+    def at_the_end(array: np.ndarray) -> np.ndarray:
+        size = -(-array.nbytes // page) * page
+        memory = np.frombuffer(mmap.mmap(-1, size + page), np.uint8)
+        assert libc.mprotect(ctypes.c_void_p(memory.ctypes.data + size), ctypes.c_size_t(page), 0) == 0
+        order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+        moved = np.ndarray(array.shape, np.float32, memory, size - array.nbytes, order=order)
+        moved[:] = array
+        return moved
+
+    for m, n in ((7, 17), (13, 9), (70, 33), (14, 16), (80, 41)):
+        for k in (3, 8, 21, 300):
+            a, b = (np.array(normal(i, *shape), order=order) for i, (shape, order) in enumerate(
+                zip([(m, k), (k, n)], orders, strict=True)))  # type: ignore[call-overload]
+            out = at_the_end(np.zeros((m, n), np.float32))
+            linear.product(at_the_end(a), at_the_end(b), out)
+            assert close(out, a.astype(float) @ b.astype(float), k)
 
 
 def test_a_product_into_some_columns() -> None:
