@@ -137,6 +137,12 @@ def made(unit: str = "s", **contenders: Any) -> dict[str, Any]:
     return {"contenders": figures, "unit": unit, "floor": {"seconds": 0.5}}
 
 
+def test_numpy_is_a_peer_where_it_does_the_same() -> None:
+    product = made(tinyart=1.0, torch=3.0, numpy=2.0)
+    recording = {name: value for name, value in product.items() if name != "floor"}
+    assert (report.ratio(product), report.ratio(recording)) == (2.0, 3.0)
+
+
 def test_the_table_begins_with_what_is_wrong_and_what_loses() -> None:
     table = report.table({"a/wins": made(tinyart=1.0, torch=3.0, jax=2.0), "a/loses": made(tinyart=1.0, torch=0.5),
                           "b/wrong": made(tinyart="step 0: 1, not 2", torch=1.0), "b/alone": made(tinyart=1.0),
