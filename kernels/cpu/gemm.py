@@ -6,8 +6,8 @@
 
 Both are copied in the order in which a tile reads them (`packed` in tile.py): rows that lie a power of two apart push
 each other out of a cache. A number of b serves 2 m operations, so that a product of m = 64 to 256 rows would wait for
-b for a fifth of its time. So the tiles of a panel fetch the next one from memory while they compute, a few terms each,
-and copy them when they are done.
+b. So the tiles of a panel fetch the next one from memory while they compute, a few terms each, and copy them when they
+are done.
 
 Terms are cut at the same places whatever part of c is computed: each number is the same sum for any number of threads.
 """
@@ -52,9 +52,8 @@ _PANELS = _SPARE + COLUMNS // 2
 _BLOCK = _PANELS + COLUMNS * _TERMS + LANES + 8  # and what aligns a panel to 64 bytes
 WORDS = _BLOCK + (_ROWS * (_TERMS + 1) + LANES) // 2
 
-_POINTER = types.CPointer(types.int64)
 _tile: Any = types.ExternalFunction("tinyart_tile", types.void(*[types.intp] * 12))
-_gemm: Any = types.ExternalFunction("tinyart_sgemm", types.void(*[types.intp] * 13))
+_gemm: Any = types.ExternalFunction("tinyart_sgemm", types.void(*[types.intp] * 13))  # the last one is a pointer there
 
 
 @compiled
@@ -153,4 +152,4 @@ def _sgemm(a, lda, a_turned, b, ldb, b_turned, c, ldc, m, n, k, memory, pointer)
 
 if not DISABLE_JIT:
     binding.add_symbol("tinyart_tile", TILE)
-    binding.add_symbol("tinyart_sgemm", address_of(_sgemm, types.void(*[types.intp] * 12, _POINTER)))
+    binding.add_symbol("tinyart_sgemm", address_of(_sgemm, types.void(*[types.intp] * 12, types.CPointer(types.int64))))

@@ -144,7 +144,10 @@ class _Emit:
         """How many of `count` lanes are in the vector after the first `before`."""
         least = self.builder.icmp_signed(">", count, _INDEX(before))
         rest = self.builder.select(least, self.builder.sub(count, _INDEX(before)), _INDEX(0))
-        return self.builder.select(self.builder.icmp_signed("<", rest, _INDEX(LANES)), rest, _INDEX(LANES))
+        return self.least(rest, _INDEX(LANES))
+
+    def least(self, x: Any, y: Any) -> Any:
+        return self.builder.select(self.builder.icmp_signed("<", x, y), x, y)
 
     def multiply_add(self, x: Any, y: Any, place: Any) -> None:
         """The sum in the register `place` += x·y."""
@@ -267,8 +270,7 @@ def _packed(vectors: int, part: bool) -> Any:
         there, add = builder.ashr(last, _INDEX(1)), builder.trunc(last, ir.IntType(1))
         counts = [e.within(there, v * LANES) if part else None for v in range(vectors)]
         at_once = 1 if part and vectors > 1 else _UNROLLED
-        fetches = builder.udiv(k, _INDEX(at_once))
-        fetches = builder.select(builder.icmp_signed("<", count, fetches), count, fetches)
+        fetches = e.least(count, builder.udiv(k, _INDEX(at_once)))
         apart = builder.mul(builder.add(k, _INDEX(1)), _INDEX(ROWS))  # with a spare term, for `deal`
         outer, inner, copied, target = (e.entry(following, _INDEX(i)) for i in range(4))
         with cgutils.for_range(builder, tiles) as tile:
@@ -305,9 +307,7 @@ def _packed(vectors: int, part: bool) -> Any:
                     builder.store(builder.fadd(builder.load(place, typ=e.vector), value), place)
             e.finish(sums, c_rows, counts)
             done = builder.mul(tile.index, count)
-            rest = builder.sub(copied, done)
-            rest = builder.select(builder.icmp_signed("<", rest, count), rest, count)
-            with cgutils.for_range(builder, rest) as term:
+            with cgutils.for_range(builder, e.least(builder.sub(copied, done), count)) as term:
                 place = e.at(source, builder.mul(term.index, inner))
                 to = e.at(e.pointer(target), builder.mul(builder.add(done, term.index), _INDEX(COLUMNS)))
                 for v in range(VECTORS):
