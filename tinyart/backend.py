@@ -281,6 +281,14 @@ def to_device(array: Array, device: str) -> Array:
     return cupy().asarray(array) if device == "cuda" else array.get()
 
 
+def owned(array: Array) -> Array:
+    """A copy in C order; on the CPU, where its kernels like it to begin (kernels/cpu/memory.py)."""
+    if device_of(array) == "cuda":
+        return array.copy()
+    copied: Array = import_module("tinyart.kernels.cpu.memory").copied(array)
+    return copied
+
+
 def copied_to_host(array: Array) -> Callable[[], Array]:
     """Begin to copy `array` to the host, behind the work asked for so far; the result waits for the copy and gives it.
 
@@ -337,17 +345,23 @@ def describe(x: Any) -> str:
 
 
 def set_matmul_precision(precision: str) -> None:
-    """How float32 matrices and images are multiplied on a GPU: "float32", the default, or "tf32".
+    """How float32 matrices and images are multiplied: "float32", the default, "tf32" on a GPU, "bfloat16" on a CPU.
 
-    TF32 rounds each factor to 10 bits of fraction, adds up in float32, and uses the tensor cores of compute capability
-    8.0 and higher. On the CPU nothing changes. What a `Replay` has recorded keeps the precision of its recording.
+    TF32 and bfloat16 round each factor to 11 and to 8 significant bits, add up in float32, and are for tensor cores of
+    compute capability 8.0 and for processors with AVX512-BF16. bfloat16 is for `matmul`, dense layers, convolutions of
+    an even number of channels, and weight gradients, of recurrent layers too; all else stays float32, and the other
+    device's products do. What a `Replay` has recorded keeps the precision of its recording.
 
-    Errors: `ArgumentError` for another name.
+    Errors: `ArgumentError` for another name, and for "bfloat16" on another processor.
     """
-    if precision not in ("float32", "tf32"):
-        raise ArgumentError("set_matmul_precision", "precision", "'float32' or 'tf32'", repr(precision))
-    setting: Any = import_module("tinyart.kernels.cuda.precision")
-    setting.tf32 = precision == "tf32"
+    if precision not in ("float32", "tf32", "bfloat16"):
+        raise ArgumentError("set_matmul_precision", "precision", "'float32', 'tf32' or 'bfloat16'", repr(precision))
+    if precision == "bfloat16" and not import_module("tinyart.kernels.cpu.bfloat16").SUPPORTED:
+        raise ArgumentError("set_matmul_precision", "precision", "a processor with AVX512-BF16", repr(precision),
+                            fix="'float32': without the instruction bfloat16 is not faster")
+    cuda: Any = import_module("tinyart.kernels.cuda.precision")
+    cpu: Any = import_module("tinyart.kernels.cpu.precision")
+    cuda.tf32, cpu.bfloat16 = precision == "tf32", precision == "bfloat16"
 
 
 def set_num_threads(n: int) -> None:

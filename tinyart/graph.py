@@ -131,13 +131,13 @@ def apply(op: Any, *inputs: Any, **settings: Any) -> Any:
     if single:
         made = results[0]
         node = Node(op, edges, ((made.shape, made.dtype),)) if tracked else None
-        y = Variable.result(made, node, 0, base if base is not None and made.base is not None else None)
+        y = Variable.result(made, node, 0, base if base is not None and type(made.base) is type(made) else None)
         if node is not None:
             node.saved = op.save(tracked, variables, (y,), settings)
         return y
     count = op.outputs or len(results)
     node = Node(op, edges, [(r.shape, r.dtype) for r in results[:count]]) if tracked else None
-    ys = [Variable.result(r, node if slot < count else None, slot, base if r.base is not None else None)
+    ys = [Variable.result(r, node if slot < count else None, slot, base if type(r.base) is type(r) else None)
           for slot, r in enumerate(results)]
     if node is not None:
         node.saved = op.save(tracked, variables, ys, settings)
@@ -174,7 +174,7 @@ def backward(y: Any, cotangent: Any = None, *, create_graph: bool = False, retai
     found = _walk(y, None, create_graph, retain_graph, cotangent)
     given = {id(y.array), id(getattr(cotangent, "array", cotangent))}
     for (node, _), g in found.items():
-        if not create_graph and (id(g.array) in given or g.array.base is not None):
+        if not create_graph and (id(g.array) in given or type(g.array.base) is type(g.array)):
             g = Variable.result(g.array.copy())  # two leaves never share the memory of their gradients
         given.add(id(g.array))
         x = node.saved()

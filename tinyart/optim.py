@@ -35,7 +35,7 @@ class Optimizer:
     def __init__(self, parameters: Iterable[Tensor], lr: float | Schedule, *slots: str) -> None:
         self.parameters = _leaves(type(self).__name__, parameters)
         self.lr, self.steps = lr, 0
-        self.slots = {slot: [np.zeros_like(p.array) for p in self.parameters] for slot in slots}
+        self.slots = {slot: [kernels_of(p.array).full(p.array, value=0) for p in self.parameters] for slot in slots}
         self._rate()
 
     def update(self, *arguments: Any, **slots: Any) -> None:

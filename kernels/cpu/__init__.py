@@ -1,6 +1,7 @@
 """Numba kernels for the CPU, each a faster form of a reference kernel: the same name, signature and result."""
 
 OVERRIDES: dict[str, str] = {  # kernel -> module here; loaded, and Numba with it, when the kernel is first used
+    "full": "memory",
     "uniform": "random",
     "normal": "random",
     "bernoulli": "random",

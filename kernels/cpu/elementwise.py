@@ -13,6 +13,7 @@ import numpy as np
 from ..reference import elementwise as reference
 from .compiling import contracted, plain
 from .math import exp32, log1p32, sigmoid32, softplus32, tanh32
+from .memory import empty
 from .threads import share
 
 Array = Any
@@ -99,7 +100,7 @@ def _alike(a: Array, b: Array) -> bool:
 
 def _map(kernel: Any, *arrays: Array, settings: tuple[Any, ...] = ()) -> Array:
     """A new array y, filled by kernel(first, end, *arrays, y, *settings), all flat."""
-    y = np.empty(arrays[0].shape, np.float32)
+    y = empty(arrays[0].shape)
     share(kernel, y.size, _BLOCK, *[plain(a).reshape(-1) for a in arrays], y.reshape(-1), *settings)
     return y
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..reference import norm as reference
 from .compiling import contracted, plain
+from .memory import empty
 from .threads import share
 
 Array = Any
@@ -34,7 +35,7 @@ def batch_norm(x: Array, gamma: Array, beta: Array, *, eps: float) -> tuple[Arra
     share(_moments, blocks, _tasks(c), rows, means, squares)
     mean, var, rstd, scale = np.empty((4, c), np.float32)
     share(_statistics, c, _columns(blocks), means, squares, n, np.float32(eps), plain(gamma), mean, var, rstd, scale)
-    y = np.empty_like(rows)
+    y = empty(rows.shape, rows.dtype)
     share(_normalise, n, -(-_BLOCK // c), rows, y, mean, scale, plain(beta))
     return y.reshape(x.shape), mean, var, rstd
 
@@ -54,7 +55,7 @@ def batch_norm_backward(
     ggamma, gbeta, scale, shift, slope = (np.empty(c, np.float32) for _ in range(5))  # the first two are given away
     share(_gradient_totals, c, _columns(blocks), sums, products, n, plain(gamma), plain(rstd), ggamma, gbeta, scale,
           shift, slope)  # fmt: skip
-    gx = np.empty_like(rows)
+    gx = empty(rows.shape, rows.dtype)
     share(_gradient, n, -(-_BLOCK // c), g_rows, rows, gx, mean, scale, shift, slope)
     return gx.reshape(x.shape), ggamma, gbeta
 
@@ -179,7 +180,7 @@ def layer_norm(x: Array, gamma: Array, beta: Array, *, eps: float) -> tuple[Arra
     if x.dtype != np.float32 or x.size == 0:
         return reference.layer_norm(x, gamma, beta, eps=eps)
     rows = plain(x).reshape(-1, x.shape[-1])  # (R, C)
-    y, mean, rstd = np.empty_like(rows), np.empty(len(rows), np.float32), np.empty(len(rows), np.float32)
+    y, mean, rstd = empty(rows.shape, rows.dtype), np.empty(len(rows), np.float32), np.empty(len(rows), np.float32)
     share(_layer, len(rows), -(-_BLOCK // rows.shape[1]), rows, y, mean, rstd, plain(gamma),
           plain(beta), float(eps))  # fmt: skip
     return y.reshape(x.shape), mean.reshape(x.shape[:-1]), rstd.reshape(x.shape[:-1])
@@ -194,7 +195,7 @@ def layer_norm_backward(
     g_rows, rows = (plain(a).reshape(-1, x.shape[-1]) for a in (g, x))  # (R, C)
     n, c = rows.shape
     blocks = -(-n // _ROWS)
-    gx = np.empty_like(rows)
+    gx = empty(rows.shape, rows.dtype)
     sums, products = np.empty((blocks, c), np.float32), np.empty((blocks, c), np.float32)
     share(_layer_gradient, blocks, _tasks(c), g_rows, rows, plain(gamma), plain(mean).reshape(-1),
           plain(rstd).reshape(-1), gx, sums, products)  # fmt: skip

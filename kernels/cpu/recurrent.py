@@ -23,6 +23,7 @@ from ..reference.recurrent import Array, Gradients, Lengths, flat
 from .compiling import compiled, contracted, plain
 from .linear import product
 from .math import sigmoid32, tanh32
+from .memory import empty, full
 from .threads import get_num_threads, share
 from .tile import _FUSED, COLUMNS, LANES, ROWS, VECTORS, loop
 
@@ -38,7 +39,7 @@ def rnn(x: Array, W: Array, R: Array, b: Array, h0: Array, *,
     """As the reference, which serves other dtypes, nothing at all, and very short sequences."""
     if not _fits(x, W, R, b, h0):
         return reference.rnn(x, W, R, b, h0, activation=activation, lengths=lengths, reverse=reverse)
-    y = np.empty((len(x), *h0.shape), np.float32)
+    y = empty((len(x), *h0.shape))
     _share(_rnn, x, R, *_inputs(x, W, b, y, 1), y, _panels(R, 1), *_plain(b, h0), _ends(x, lengths), reverse,
            activation == "relu")  # fmt: skip
     return y
@@ -49,7 +50,7 @@ def rnn_backward(g: Array, x: Array, W: Array, R: Array, h0: Array, y: Array,
     """As the reference, likewise."""
     if not _fits(g, x, W, R, h0, y):
         return reference.rnn_backward(g, x, W, R, h0, y, activation, lengths, reverse, wanted)
-    dz, dh = np.empty_like(y), np.zeros(h0.shape, np.float32)
+    dz, dh = empty(y.shape), np.zeros(h0.shape, np.float32)
     _share(_rnn_backward, x, R, *_plain(g, y), _panels(R.T, 1)[0], dz, dh, _ends(x, lengths), reverse,
            activation == "relu")  # fmt: skip
     return _input_gradient(W, dz, wanted), *_weight_gradients(x, y, h0, reverse, dz), dh
@@ -60,7 +61,7 @@ def lstm(x: Array, W: Array, R: Array, b: Array, h0: Array, c0: Array, *,
     """As the reference, likewise."""
     if not _fits(x, W, R, b, h0, c0):
         return reference.lstm(x, W, R, b, h0, c0, lengths=lengths, reverse=reverse)
-    gates, y, c = (np.empty((len(x), len(h0), width), np.float32) for width in (W.shape[1], *h0.shape[1:] * 2))
+    gates, y, c = (empty((len(x), len(h0), width)) for width in (W.shape[1], *h0.shape[1:] * 2))
     _share(_lstm, x, R, *_inputs(x, W, b, gates, 4), gates, y, c, _panels(R, 4), *_plain(b, h0, c0), _ends(x, lengths),
            reverse)  # fmt: skip
     return y, c[0 if reverse else -1].copy(), c, gates
@@ -71,7 +72,7 @@ def lstm_backward(gy: Array, gc: Array, x: Array, W: Array, R: Array, h0: Array,
     """As the reference, likewise."""
     if not _fits(gy, gc, x, W, R, h0, c0, y, c, gates):
         return reference.lstm_backward(gy, gc, x, W, R, h0, c0, y, c, gates, lengths, reverse, wanted)
-    dz, dh, dc = np.empty_like(gates), np.zeros(h0.shape, np.float32), np.array(gc, order="C")
+    dz, dh, dc = empty(gates.shape), np.zeros(h0.shape, np.float32), np.array(gc, order="C")
     _share(_lstm_backward, x, R, *_plain(gy, c, gates, c0), _panels(R.T, 1)[0], dz, dh, dc, _ends(x, lengths), reverse)
     return _input_gradient(W, dz, wanted), *_weight_gradients(x, y, h0, reverse, dz), dh, dc
 
@@ -82,7 +83,7 @@ def gru(x: Array, W: Array, R: Array, b: Array, h0: Array, *,
     if not _fits(x, W, R, b, h0):
         return reference.gru(x, W, R, b, h0, lengths=lengths, reverse=reverse)
     size = h0.shape[1]
-    gates, y = (np.empty((len(x), len(h0), columns), np.float32) for columns in (4 * size, size))
+    gates, y = (empty((len(x), len(h0), columns)) for columns in (4 * size, size))
     _share(_gru, x, R, *_inputs(x, W, b, gates, 3), gates, y, _panels(R, 3), *_plain(b, h0), _ends(x, lengths), reverse)
     return y, gates
 
@@ -92,9 +93,9 @@ def gru_backward(g: Array, x: Array, W: Array, R: Array, h0: Array, y: Array, ga
     """As the reference, likewise."""
     if not _fits(g, x, W, R, h0, y, gates):
         return reference.gru_backward(g, x, W, R, h0, y, gates, lengths, reverse, wanted)
-    size, inputs, d, dh = h0.shape[1], x.shape[2], np.empty_like(gates), np.zeros(h0.shape, np.float32)
+    size, inputs, d, dh = h0.shape[1], x.shape[2], empty(gates.shape), np.zeros(h0.shape, np.float32)
     _share(_gru_backward, x, R, *_plain(g, y, gates, h0), _panels(R.T, 1)[0], d, dh, _ends(x, lengths), reverse)
-    gR, known, rows = np.empty(R.shape, np.float32), _known(x, y, h0, reverse), flat(d)
+    gR, known, rows = empty(R.shape), _known(x, y, h0, reverse), flat(d)
     of_inputs = product(known[:, : inputs + 1].T, rows[:, : 3 * size])
     product(known[:, inputs + 1 :].T, rows[:, : 2 * size], out=gR[:, : 2 * size])
     of_candidate = product(known[:, inputs:].T, rows[:, 3 * size :])
@@ -127,7 +128,7 @@ def _share(kernel: Any, x: Array, R: Array, *arguments: Any) -> None:
 def _panels(R: Array, gates: int) -> Array:
     """R (K, G·H) as (G, panels, K, COLUMNS), each gate's last panel filled up with zeros."""
     k, size = R.shape[0], R.shape[1] // gates
-    panels = np.zeros((gates, -(-size // COLUMNS), k, COLUMNS), np.float32)
+    panels = full(R, value=0, shape=(gates, -(-size // COLUMNS), k, COLUMNS))
     transposed = R.T.flags.c_contiguous  # rows are read as they lie in memory
     rows = plain(R.T if transposed else R)
     share(_pack, len(rows), 1 + _BLOCK // rows.shape[1], rows, panels, size, transposed)
@@ -150,7 +151,7 @@ def _input_gradient(W: Array, dz: Array, wanted: Sequence[bool]) -> Array | None
 
 def _known(x: Array, y: Array, h0: Array, reverse: bool) -> Array:
     """[x, 1, the state before] of all steps: its product with their dz, which reads that once, has three gradients."""
-    known = np.empty((*x.shape[:2], x.shape[2] + 1 + y.shape[2]), np.float32)
+    known = empty((*x.shape[:2], x.shape[2] + 1 + y.shape[2]))
     share(_join, len(x), 1 + _BLOCK // known[0].size, *_plain(x, y, h0), reverse, known)
     return flat(known)
 

@@ -15,6 +15,7 @@ from ..reference import loss as losses
 from ..reference import reduce as reference
 from .compiling import contracted, plain, summed
 from .math import exp32
+from .memory import empty
 from .threads import share
 
 Array = Any
@@ -68,7 +69,7 @@ def _fits(x: Array, axis: int) -> bool:
 def _rows(kernel: Any, *arrays: Array, settings: tuple[Any, ...] = ()) -> Array:
     """A new array of rows, filled by kernel(first, end, *arrays, y, *settings)."""
     columns = arrays[0].shape[-1]
-    y = np.empty(arrays[0].shape, np.float32)
+    y = empty(arrays[0].shape)
     share(kernel, y.size // columns, -(-_BLOCK // columns), *[plain(a).reshape(-1, columns) for a in arrays],
           y.reshape(-1, columns), *settings)  # fmt: skip
     return y

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinyart import graph
-from tinyart.backend import Array, as_array, device_of, to_device
+from tinyart.backend import Array, as_array, device_of, owned, to_device
 from tinyart.errors import DtypeError, FormatError, TinyartError
 from tinyart.graph import Variable
 from tinyart.tensor import Tensor
@@ -25,7 +25,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any) -> None:
-        super().__init__(as_array(data.array if isinstance(data, Variable) else data).copy())
+        super().__init__(owned(as_array(data.array if isinstance(data, Variable) else data)))
         graph.leaf(self)
 
     def __reduce__(self) -> Any:
