@@ -3,6 +3,7 @@
     python -m benchmarks                        all rows, which takes some two hours
     python -m benchmarks --resume --minutes 9   those that are not measured yet, in pieces
     python -m benchmarks --rows step/vae --quick
+    python -m benchmarks --precision bfloat16   training steps, convolutions and products, against PyTorch's autocast
     python -m benchmarks --device cuda          on an NVIDIA GPU: training steps, convolutions and operations
     python -m benchmarks --readme               the README's table from the results
 
@@ -78,6 +79,7 @@ def read(path: Path) -> dict[str, Any]:
     return kept
 
 
+ROUGHLY = 0.02  # how far losses, or what is compared of arrays, may be apart in bfloat16
 CUDA_RESULTS = RESULTS.with_name("suite_cuda.json")
 CUDA_PEERS = {  # in place of the CPU's
     "training": ["tinyart.eager", "torch", "torch.compile", "torch.compile.graphs", "jax"],
@@ -92,16 +94,27 @@ def measure_on_the_gpu(options: argparse.Namespace) -> None:
     except DeviceError as error:
         raise SystemExit(str(error)) from error
     os.environ["BENCHMARK_DEVICE"] = measuring.DEVICE = "cuda"
-    if options.tf32:
-        os.environ["BENCHMARK_TF32"] = "1"
     if options.out == RESULTS:
-        options.out = CUDA_RESULTS.with_stem(CUDA_RESULTS.stem + "_tf32" * options.tf32)
+        options.out = CUDA_RESULTS
     ROWS.update(CUDA_ROWS)
     for name, row in list(ROWS.items()):
         if row.kind in CUDA_PEERS:
             ROWS[name] = replace(row, peers=tuple(CUDA_PEERS[row.kind]))
         else:
             del ROWS[name]
+
+
+def measure_in(precision: str, options: argparse.Namespace) -> None:
+    """The rows that have products; on a CPU, where the other libraries do not choose, only in PyTorch (autocast)."""
+    os.environ["BENCHMARK_PRECISION"] = precision
+    if options.out in (RESULTS, CUDA_RESULTS):
+        options.out = options.out.with_stem(f"{options.out.stem}_{precision}")
+    for name, row in list(ROWS.items()):
+        if row.kind not in ("training", "convolution", "product") or name.startswith("growth/"):
+            del ROWS[name]
+        elif precision == "bfloat16":
+            peers = tuple(peer for peer in row.peers if peer.startswith("torch"))
+            ROWS[name] = replace(row, peers=peers, agree=max(row.agree, ROUGHLY))
 
 
 def main() -> None:
@@ -114,7 +127,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--tf32", action="store_true", help="with --device cuda, all libraries by tensor cores")
+    parser.add_argument("--precision", choices=("float32", "tf32", "bfloat16"), default="float32",
+                        help="of products, in all libraries: tf32 on a GPU, bfloat16 on a CPU with AVX512-BF16")
     parser.add_argument("--resume", action="store_true", help="skip rows that were measured with this source")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no row after this time")
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -123,6 +137,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.device == "cuda":
         measure_on_the_gpu(options)
+    if options.precision != "float32":
+        measure_in(options.precision, options)
     names = [name for name, row in ROWS.items()
              if re.search(options.rows, name) and (row.threads or 1) <= len(os.sched_getaffinity(0))]
     if options.readme:

@@ -37,7 +37,7 @@ def steps(quick: bool) -> dict[str, list[str]]:
     for check in CHECKS if not quick else ():
         found[check] = ["compute-sanitizer", "--tool", check, "--error-exitcode", "9", *python, "pytest", "-q",
                         "--hypothesis-profile=quick", "--device", "cuda", "tests/core/test_ops.py"]  # fmt: skip
-    return found | {"rows": rows, "rows with TF32": [*rows, "--tf32"]}
+    return found | {"rows": rows, "rows with TF32": [*rows, "--precision", "tf32"]}
 
 
 def run(command: list[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 DEVICE = os.environ.get("BENCHMARK_DEVICE", "cpu")  # or "cuda"
-TF32 = DEVICE == "cuda" and "BENCHMARK_TF32" in os.environ
+PRECISION = os.environ.get("BENCHMARK_PRECISION", "float32")  # or, of products, "tf32" or "bfloat16"
 
 
 class Work(NamedTuple):

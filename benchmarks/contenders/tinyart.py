@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import tinyart as ta
-from benchmarks.contenders import DEVICE, TF32, Skip, Work
+from benchmarks.contenders import DEVICE, PRECISION, Skip, Work
 from benchmarks.rows import GATES, Array, Convolution, Layer, Operation, Overhead, Product, Training
 from tinyart import nn, ops
 from tinyart.backend import cupy, kernels_of, to_device
@@ -15,7 +15,7 @@ from tinyart.models.gan import discriminator_loss, generator_loss
 from tinyart.models.vae import bernoulli_log_likelihood, reparameterise
 from tinyart.optim import Adam
 
-ta.set_matmul_precision("tf32" if TF32 else "float32")
+ta.set_matmul_precision(PRECISION)
 
 LAYERS: dict[str, Any] = {
     "dense": lambda i, o, bias: nn.Dense(i, o, bias=bias),

@@ -13,11 +13,21 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks.contenders import DEVICE, TF32, Work
+from benchmarks.contenders import DEVICE, PRECISION, Work
 from benchmarks.rows import GATES, Array, Convolution, Layer, Operation, Overhead, Product, Training, edge
 
-torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = TF32
+torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = PRECISION == "tf32"
 torch.backends.cudnn.benchmark = True
+
+
+def lower() -> Any:
+    """Within, and in each call of what it decorates, layers multiply in bfloat16 if that is what is measured."""
+    return torch.autocast(DEVICE, torch.bfloat16, enabled=PRECISION == "bfloat16")
+
+
+def lowered(x: Any) -> Any:
+    """As autocast does before a product."""
+    return x.to(torch.bfloat16) if PRECISION == "bfloat16" else x
 
 
 class Reshape(nn.Module):
@@ -127,13 +137,16 @@ def training(row: Training, compiled: bool = False, mode: str | None = None) -> 
     optimizers = [torch.optim.Adam([p for name in part for p in nets[name].parameters() if p.requires_grad], lr=row.lr,
                                    betas=(row.beta1, 0.999), fused=True) for part in parts]
 
+    @lower()
     def d_loss_of(x: Any, fake: Any) -> Any:
         logits, n = nets["D"](torch.cat([x, fake])), len(x)
         return F.softplus(-logits[:n]).mean() + F.softplus(logits[n:]).mean()
 
+    @lower()
     def g_loss_of(fake: Any) -> Any:
         return F.softplus(-nets["D"](fake)).mean()
 
+    @lower()
     def loss_of(x: Any, y: Any = None) -> Any:
         if row.game == "vae":
             h = nets["encoder"](x)
@@ -147,7 +160,7 @@ def training(row: Training, compiled: bool = False, mode: str | None = None) -> 
             return F.mse_loss(nets["net"](x), y)
         return F.binary_cross_entropy_with_logits(nets["net"](x[:-1]), x[1:])
 
-    generate = nets.get("G")
+    generate = nets.get("G") and lower()(nets["G"].__call__)
     if compiled:
         d_loss_of, g_loss_of, loss_of = (torch.compile(f, mode=mode) for f in (d_loss_of, g_loss_of, loss_of))
         generate = generate and torch.compile(generate, mode=mode)
@@ -193,11 +206,13 @@ def convolution(row: Convolution) -> Work:
     shared: Any = ([row.stride] * 2, [bottom] * 2, [1, 1], row.transposed)
 
     def gradient(input_: Any, cotangent: Any, mask: list[bool]) -> Any:
-        found = torch.ops.aten.convolution_backward(cotangent, input_, w, None, *shared, [extra] * 2, row.groups, mask)
+        arrays = map(lowered, (cotangent, input_, w))
+        found = torch.ops.aten.convolution_backward(*arrays, None, *shared, [extra] * 2, row.groups, mask)
         return found[mask.index(True)]
 
     def forward(i: int) -> Any:
-        return torch.ops.aten.convolution(g if row.transposed else x, w, None, *shared, [extra] * 2, row.groups)
+        arrays = map(lowered, (g if row.transposed else x, w))
+        return torch.ops.aten.convolution(*arrays, None, *shared, [extra] * 2, row.groups)
 
     input_, cotangent = (g, x) if row.transposed else (x, g)
     steps = {"forward": forward, "input": lambda i: gradient(input_, cotangent, [True, False, False]),
@@ -205,7 +220,7 @@ def convolution(row: Convolution) -> Work:
 
     def answer(result: Any) -> Array:
         order = (2, 3, 1, 0) if row.direction == "weight" else (0, 2, 3, 1)
-        array = result.permute(order).cpu().numpy()  # (K, K, C, O) or (N, H, W, C)
+        array = result.permute(order).float().cpu().numpy()  # (K, K, C, O) or (N, H, W, C)
         return array[::-1, ::-1] if row.direction == "weight" else array[:, ::-1, ::-1]
 
     return Work(steps[row.direction], answer)
@@ -225,9 +240,9 @@ def product(row: Product) -> Work:
     x, weights, g = row.arrays()
     x, g = (torch.from_numpy(a).to(DEVICE) for a in (x, g))
     ws = [torch.from_numpy(w).to(DEVICE) for w in weights]
-    steps = {"forward": lambda i: x @ ws[i % len(ws)], "input": lambda i: g @ ws[i % len(ws)].T,
-             "weight": lambda i: x.T @ g}
-    return Work(steps[row.direction], lambda y: y.cpu().numpy())
+    steps = {"forward": lambda i: lowered(x) @ lowered(ws[i % len(ws)]),
+             "input": lambda i: lowered(g) @ lowered(ws[i % len(ws)]).T, "weight": lambda i: lowered(x).T @ lowered(g)}
+    return Work(steps[row.direction], lambda y: y.float().cpu().numpy())
 
 
 def operation(row: Operation) -> Work:

@@ -39,9 +39,10 @@ from ..reference.conv import Array, Padding, Pair, output_size
 from ..reference.conv import conv as reference_conv
 from ..reference.conv import conv_input as reference_conv_input
 from ..reference.conv import conv_weight as reference_conv_weight
-from . import winograd
+from . import bfloat16, precision, winograd
 from .compiling import compiled, plain
 from .linear import product
+from .memory import empty
 from .threads import share
 from .tile import (
     CHANNEL_ROWS,
@@ -64,6 +65,7 @@ from .tile import (
     multiply,
     padded_width,
     panel_width,
+    tile_of_pairs,
 )
 
 Ints = tuple[int, ...]
@@ -84,11 +86,16 @@ def conv(
         return reference_conv(x, w, b, stride=stride, padding=padding, dilation=dilation, groups=groups)
     x, w = plain(x), plain(w)
     out = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
-    y = np.empty((x.shape[0], *out, w.shape[3]), np.float32)
+    y = empty((x.shape[0], *out, w.shape[3]))
     start = np.zeros(w.shape[3], np.float32) if b is None else plain(b)
-    if y.size and not (_squares(x.shape, y.shape, w.shape, stride, padding, dilation, groups) and winograd.conv(
-            x, w, start, y, (padding[0][0], padding[1][0]), _BLOCK)):  # fmt: skip
-        _apply(x, w, start, y, _gather_plan(x.shape, w.shape, y.shape, stride, padding, dilation, groups, False))
+    tile = TILE
+    if precision.bfloat16 and w.shape[2] % 2 == 0:
+        x, tile = bfloat16.neighbours(x), tile_of_pairs()
+        w = bfloat16.rows(w.reshape(-1, w.shape[3])).reshape(*w.shape[:2], -1, w.shape[3])
+    winner = tile == TILE and _squares(x.shape, y.shape, w.shape, stride, padding, dilation, groups)
+    if y.size and not (winner and winograd.conv(x, w, start, y, (padding[0][0], padding[1][0]), _BLOCK)):
+        plan = _gather_plan(x.shape, w.shape, y.shape, stride, padding, dilation, groups, False)
+        _apply(x, w, start, y, plan, tile)
     return y
 
 
@@ -101,11 +108,16 @@ def conv_input(
         return reference_conv_input(g, w, b, size=size, stride=stride, padding=padding, dilation=dilation,
                                     groups=groups)  # fmt: skip
     g, w = plain(g), plain(w)
-    x = np.empty((g.shape[0], *size, w.shape[2] * groups), np.float32)
+    x = empty((g.shape[0], *size, w.shape[2] * groups))
     start = np.zeros(x.shape[3], np.float32) if b is None else plain(b)
-    if x.size and not (_squares(x.shape, g.shape, w.shape, stride, padding, dilation, groups, True) and winograd.conv(
+    tile = TILE
+    if precision.bfloat16 and w.shape[3] // groups % 2 == 0:
+        g, w, tile = bfloat16.neighbours(g), bfloat16.neighbours(w), tile_of_pairs()
+    winner = tile == TILE and _squares(x.shape, g.shape, w.shape, stride, padding, dilation, groups, True)
+    if x.size and not (winner and winograd.conv(
             g, w[::-1, ::-1].swapaxes(2, 3), start, x, (2 - padding[0][0], 2 - padding[1][0]), _BLOCK)):  # fmt: skip
-        _apply(g, w, start, x, _gather_plan(g.shape, w.shape, x.shape, stride, padding, dilation, groups, True))
+        plan = _gather_plan(g.shape, w.shape, x.shape, stride, padding, dilation, groups, True)
+        _apply(g, w, start, x, plan, tile)
     return x
 
 
@@ -120,15 +132,19 @@ def conv_weight(
     shape = (*size, x.shape[3] // groups, g.shape[3])
     if (*size, *stride, groups) == (1, 1, 1, 1, 1) and not any(map(any, padding)):  # a product as it stands
         return product(x.reshape(-1, x.shape[3]).T, g.reshape(-1, g.shape[3])).reshape(shape)
+    tile = TILE
+    if precision.bfloat16 and len(x) > 1:  # two images side by side
+        x, g = (bfloat16.rows(a.reshape(len(a), -1)).reshape(-1, *a.shape[1:]) for a in (x, g))
+        tile = tile_of_pairs()
     by_channel, geometry, jobs, tasks, parts, work = _weight_plan(x.shape, g.shape, shape, stride, padding, dilation,
                                                                   groups)  # fmt: skip
-    sums = np.empty((parts, math.prod(shape)), np.float32)
+    sums = empty((parts, math.prod(shape)))
     kernel = _weight_channels if by_channel else _weight
     share(kernel, len(tasks), _worth(len(tasks), work), x.reshape(-1), g.reshape(-1), sums.reshape(-1), geometry, jobs,
-          tasks, TILE)  # fmt: skip
+          tasks, tile)  # fmt: skip
     total = sums[0]
     if parts > 1:
-        total = np.empty_like(total)
+        total = empty(total.shape)
         share(_total, total.size, _ELEMENTS, sums, total)
     return total.reshape(shape)
 
@@ -197,12 +213,12 @@ def _squares(x: Any, y: Any, w: Any, stride: Pair, padding: Padding, dilation: P
     return winograd.fits(inner, made[3], x[0] * math.prod(squares), x[0] * math.prod(pairs))
 
 
-def _apply(source: Array, w: Array, start: Array, y: Array, plan: Any) -> None:
+def _apply(source: Array, w: Array, start: Array, y: Array, plan: Any, tile: int) -> None:
     geometry, order, packing, size, tasks, tables, work = plan
-    packed = np.empty(size, np.float32)
-    share(_pack, packing, _worth(packing, 64 * size), w.reshape(-1), packed, geometry, order, TILE)
+    packed = empty((size,))
+    share(_pack, packing, _worth(packing, 64 * size), w.reshape(-1), packed, geometry, order, tile)
     share(_gather, len(tasks), _worth(len(tasks), work), source, packed, start, y.reshape(-1), geometry, *tables,
-          tasks, TILE)  # fmt: skip
+          tasks, tile)  # fmt: skip
 
 
 def _integers(*values: Any) -> Ints:

@@ -25,15 +25,18 @@ from .tile import (
     COLUMNS,
     COPY,
     COPY_HALF,
+    COPY_PAIRS,
+    COPY_PAIRS_HALF,
     DEAL,
     LANES,
     PACKED,
     PACKED_HALF,
     PACKED_PART,
     ROWS,
-    TILE,
     TURN,
+    TURN_PAIRS,
     address_of,
+    call,
     panel_width,
 )
 
@@ -44,49 +47,57 @@ _LINE = 16  # numbers that are fetched at once
 
 # Of a product's memory, in words: offsets of rows of c; what `packed` asks for; zeros; a row for what is not there; two
 # panels; a block. In front a table for what copies.
-_OF_C = max(_TERMS, LANES * COLUMNS)
+_OF_C = 2 * max(_TERMS, LANES * COLUMNS)
 _FOLLOWING = _OF_C + _ROWS
-_ZEROS = _FOLLOWING + 4
+_ZEROS = _FOLLOWING + 6
 _SPARE = _ZEROS + COLUMNS // 2
 _PANELS = _SPARE + COLUMNS // 2
 _BLOCK = _PANELS + COLUMNS * _TERMS + LANES + 8  # and what aligns a panel to 64 bytes
 WORDS = _BLOCK + (_ROWS * (_TERMS + 1) + LANES) // 2
 
-_tile: Any = types.ExternalFunction("tinyart_tile", types.void(*[types.intp] * 12))
-_gemm: Any = types.ExternalFunction("tinyart_sgemm", types.void(*[types.intp] * 13))  # the last one is a pointer there
+_gemm: Any = types.ExternalFunction("tinyart_sgemm", types.void(*[types.intp] * 15))  # the last one is a pointer there
 
 
 @compiled
 def sgemm(a: int, lda: int, a_turned: bool, b: int, ldb: int, b_turned: bool, c: int, ldc: int, m: int, n: int, k: int,
-          memory: Array) -> None:  # fmt: skip
+          memory: Array, how: tuple[int, int]) -> None:  # fmt: skip
     """c[m, n] = Σ a[m, k] b[k, n], k > 0: addresses, and floats from a row to the next. A turned factor is there as its
-    columns. memory: WORDS integers of 8 bytes."""
-    _gemm(a, lda, a_turned, b, ldb, b_turned, c, ldc, m, n, k, memory.ctypes.data, memory.ctypes.data)
+    columns. memory: WORDS integers of 8 bytes. how: (TILE, 1); (tile_of_pairs(), 2) rounds the factors to bfloat16."""
+    tile, each = how
+    _gemm(a, lda, a_turned, b, ldb, b_turned, c, ldc, m, n, k, tile, each, memory.ctypes.data, memory.ctypes.data)
 
 
 @compiled
 def _pack(source: int, apart: int, along: int, width: int, there: int, terms: int, target: int, memory: int,
-          table: Array) -> None:  # fmt: skip
+          table: Array, tile: int, each: int, missing: int) -> None:  # fmt: skip
     """target[l, w] = source[w·apart + l] if `along`, else source[l·apart + w], for l < terms and w < width.
 
-    Only `there` of the width are. Up to LANES numbers after the target's end are overwritten.
+    Only `there` of the width are. Up to LANES numbers after the target's end are overwritten. If `each` is 2, what is
+    at l is the pair of 2l and 2l + 1, whose last one may be missing.
     """
+    turn, copy, copy_half = (TURN, COPY, COPY_HALF) if each == 1 else (TURN_PAIRS, COPY_PAIRS, COPY_PAIRS_HALF)
+    zeros = (memory + 8 * _ZEROS - source) // 4
     if along:
         vectors = (width + LANES - 1) // LANES
         for w in range(vectors * LANES):
             table[w] = min(w, there - 1) * apart
-        whole = terms // LANES * LANES
-        _tile(TURN, source, memory, target, 0, whole // LANES, 0, 0, vectors, 0, width, 0)
-        if whole < terms:  # number by number
-            for term in range(terms - whole):
-                for w in range(width):
-                    table[term * width + w] = min(w, there - 1) * apart + term
-            _tile(COPY_HALF, source + 4 * whole, memory, target + 4 * whole * width, 0, (terms - whole) * width, 0, 0,
-                  0, 1, 1, 0)  # fmt: skip
+        whole = (terms - missing) // LANES * LANES
+        call(tile, (turn, source, memory, target, 0, whole // LANES, 0, 0, vectors, 0, width, 0))
+        place = 0  # number by number
+        for term in range(whole, terms):
+            for w in range(width):
+                for number in range(term * each, term * each + each):
+                    table[place] = min(w, there - 1) * apart + number
+                    place += 1
+                if missing and term + 1 == terms:
+                    table[place - 1] = zeros
+        call(tile, (copy_half, source, memory, target + 4 * whole * width, 0, place // each, 0, 0, 0, 1, 1, 0))
     else:
-        for term in range(terms):
-            table[term] = term * apart
-        _tile(COPY if width > LANES else COPY_HALF, source, memory, target, 0, terms, 0, 0, 0, there, width, 0)
+        for number in range(terms * each):
+            table[number] = number * apart
+        if missing:
+            table[terms * each - 1] = zeros
+        call(tile, (copy if width > LANES else copy_half, source, memory, target, 0, terms, 0, 0, 0, there, width, 0))
 
 
 @compiled
@@ -96,7 +107,7 @@ def _evenly(length: int, most: int, unit: int) -> int:
     return (length + parts * unit - 1) // (parts * unit) * unit
 
 
-def _sgemm(a, lda, a_turned, b, ldb, b_turned, c, ldc, m, n, k, memory, pointer):  # type: ignore[no-untyped-def]
+def _sgemm(a, lda, a_turned, b, ldb, b_turned, c, ldc, m, n, k, tile, each, memory, pointer):  # type: ignore[no-untyped-def]
     table = numba.carray(pointer, WORDS)
     for word in range(_ZEROS, _SPARE):
         table[word] = 0
@@ -104,23 +115,27 @@ def _sgemm(a, lda, a_turned, b, ldb, b_turned, c, ldc, m, n, k, memory, pointer)
     other = panel + 4 * (COLUMNS * _TERMS + LANES)
     block = memory + 8 * _BLOCK
     a_row = 1 if a_turned else lda
-    a_term = lda if a_turned else 1
+    a_term = each * (lda if a_turned else 1)
     b_column = ldb if b_turned else 1
-    b_term = 1 if b_turned else ldb
+    b_term = each * (1 if b_turned else ldb)
+    missing, k = each * ((k + each - 1) // each) - k, (k + each - 1) // each
     of_block, of_tile, of_terms, of_lanes = np.int64(_ROWS), np.int64(ROWS), np.int64(_TERMS), np.int64(LANES)
     rows, terms = _evenly(m, of_block, of_tile), _evenly(k, of_terms, of_lanes)  # compiled once, for variables
-    _pack(b, ldb, b_turned, panel_width(n), min(COLUMNS, n), min(terms, k), panel, memory, table)
+    _pack(b, ldb, b_turned, panel_width(n), min(COLUMNS, n), min(terms, k), panel, memory, table, tile, each,
+          missing if terms >= k else 0)  # fmt: skip
     for i in range(0, m, rows):
         high = min(rows, m - i)
         tiles = (high + ROWS - 1) // ROWS
         for term in range(0, k, terms):
             long = min(terms, k - term)
             from_here = a + 4 * (i * a_row + term * a_term)
-            dealt = max(0, high + ROWS - LANES) // ROWS if a_turned else 0  # as far as LANES numbers are there
-            _tile(DEAL, from_here, 0, block, 0, dealt, 0, 0, long, lda, ROWS * (long + 1), 0)
+            lacking = missing if term + terms >= k else 0
+            # As far as LANES numbers are there.
+            dealt = max(0, high + ROWS - LANES) // ROWS if a_turned and lacking == 0 else 0
+            call(tile, (DEAL, from_here, 0, block, 0, dealt, 0, 0, long, lda, ROWS * (long + 1), 0))
             for r in range(dealt * ROWS, high, ROWS):
                 _pack(from_here + 4 * r * a_row, lda, 1 - a_turned, of_tile, min(ROWS, high - r), long,
-                      block + 4 * r * (long + 1), memory, table)  # fmt: skip
+                      block + 4 * r * (long + 1), memory, table, tile, each, lacking)  # fmt: skip
             for r in range(high):
                 table[_OF_C + r] = r * ldc
             for j in range(0, n, COLUMNS):
@@ -134,22 +149,22 @@ def _sgemm(a, lda, a_turned, b, ldb, b_turned, c, ldc, m, n, k, memory, pointer)
                         next_term = 0
                     next_long = min(terms, k - next_term) if next_term > 0 or i + rows < m else 0
                 ahead = b + 4 * (next_j * b_column + next_term * b_term)
-                by_tiles = not b_turned and n - next_j >= COLUMNS
+                lacking = missing if next_term + terms >= k else 0
+                by_tiles = not b_turned and n - next_j >= COLUMNS and lacking == 0
                 count = (next_long + tiles - 1) // tiles
-                table[_FOLLOWING] = count * ldb
-                if b_turned:  # a line of each column to a tile
-                    count, table[_FOLLOWING] = COLUMNS if next_long > 0 else 0, _LINE
-                table[_FOLLOWING + 1], table[_FOLLOWING + 2] = ldb, next_long if by_tiles else 0
-                table[_FOLLOWING + 3] = other
+                table[_FOLLOWING], table[_FOLLOWING + 1], table[_FOLLOWING + 4] = count * each * ldb, each * ldb, ldb
+                if b_turned:  # a line of each column to a tile, or two
+                    count, table[_FOLLOWING] = COLUMNS if next_long > 0 else 0, each * _LINE
+                    table[_FOLLOWING + 1], table[_FOLLOWING + 4] = ldb, _LINE
+                table[_FOLLOWING + 2], table[_FOLLOWING + 3] = next_long if by_tiles else 0, other
                 which = PACKED if wide == COLUMNS else PACKED_PART if wide > LANES else PACKED_HALF
-                _tile(which, block, ahead, to, memory + 8 * _OF_C, tiles, panel, memory + 8 * _FOLLOWING, count, long,
-                      2 * wide + (term > 0), memory + 8 * _ZEROS)  # fmt: skip
+                call(tile, (which, block, ahead, to, memory + 8 * _OF_C, tiles, panel, memory + 8 * _FOLLOWING, count,
+                            long, 2 * wide + (term > 0), memory + 8 * _ZEROS))
                 if next_long > 0 and not by_tiles:
                     _pack(ahead, ldb, b_turned, panel_width(n - next_j), min(COLUMNS, n - next_j), next_long, other,
-                          memory, table)  # fmt: skip
+                          memory, table, tile, each, lacking)  # fmt: skip
                 panel, other = other, panel
 
 
 if not DISABLE_JIT:
-    binding.add_symbol("tinyart_tile", TILE)
-    binding.add_symbol("tinyart_sgemm", address_of(_sgemm, types.void(*[types.intp] * 12, types.CPointer(types.int64))))
+    binding.add_symbol("tinyart_sgemm", address_of(_sgemm, types.void(*[types.intp] * 14, types.CPointer(types.int64))))

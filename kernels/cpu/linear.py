@@ -15,15 +15,17 @@ import numpy as np
 from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 
 from ..reference import linear as reference
-from . import blas
+from . import blas, precision
 from .blas import dgemm
 from .compiling import compiled, contracted, plain
 from .gemm import WORDS, sgemm
 from .math import sigmoid32, tanh32
+from .memory import empty
 from .threads import get_num_threads, later, share
-from .tile import keep
+from .tile import TILE, keep, tile_of_pairs
 
 Array = Any
+Pair = tuple[int, int]
 
 NONE, RELU, LEAKY_RELU, SIGMOID, TANH = range(5)
 _CODES = {"none": NONE, "relu": RELU, "leaky_relu": LEAKY_RELU, "sigmoid": SIGMOID, "tanh": TANH}
@@ -50,7 +52,7 @@ def product(a: Array, b: Array, out: Array | None = None, *, waits: bool = False
     """
     if out is None:
         over = np.broadcast_shapes(a.shape[:-2], b.shape[:-2]) if a.ndim + b.ndim > 4 else ()
-        out = np.empty((*over, a.shape[-2], b.shape[-1]), np.result_type(a, b))
+        out = empty((*over, a.shape[-2], b.shape[-1]), np.result_type(a, b))
     (m, k), n = a.shape[-2:], b.shape[-1]
     if not _compiled(a, b, out) or k == 0 or out.size == 0:
         return np.matmul(a, b, out=out)
@@ -61,12 +63,12 @@ def product(a: Array, b: Array, out: Array | None = None, *, waits: bool = False
         if out.ndim > 2:
             a, b = (np.broadcast_to(f, out.shape[:-2] + f.shape[-2:]).reshape(-1, *f.shape[-2:]) for f in (a, b))
             worth, matrices = max(1, _WORTH // (m * k * n)), out.reshape(-1, m, n)
-            share(_matrices, len(matrices), worth, *_factor(a), *_factor(b), matrices)
+            share(_matrices, len(matrices), worth, *_factor(a), *_factor(b), _how(), matrices)
         elif k > 8 * max(m, n) and m * k * n >= _WORTH:  # a deep one is rather a sum of products
             _add_up(a, b, out, min(16, k // (4 * max(m, n))))
         else:
             kernel, size, part = _cut(a, b, _rows, _columns)
-            (later if waits else share)(kernel, size, part, *_factor(a), *_factor(b), out)
+            (later if waits else share)(kernel, size, part, *_factor(a), *_factor(b), _how(), out)
     return out
 
 
@@ -87,18 +89,23 @@ def _factor(a: Array) -> tuple[Array, bool]:
     return np.array(a, order="C"), False
 
 
+def _how() -> Pair:
+    """What multiplies float32 factors, and how many terms at a time."""
+    return (tile_of_pairs(), 2) if precision.bfloat16 else (TILE, 1)
+
+
 def dense(x: Array, w: Array, b: Array, *, activation: str, slope: float) -> Array:
     """As the reference, which serves other dtypes."""
     if x.dtype != np.float32:
         return reference.dense(x, w, b, activation=activation, slope=slope)
-    y = np.empty((x.shape[0], w.shape[1]), np.float32)
+    y = empty((x.shape[0], w.shape[1]))
     settings = y, plain(b), _CODES[activation], np.float32(slope)
     if not _compiled(x, w, y) or min(y.shape) <= 1 or x.shape[1] == 0:
         product(x, w, y)
         share(_activate, y.shape[1], max(16, _BLOCK // max(1, len(y))), *settings)
         return y
     kernel, size, part = _cut(x, w, _dense_rows, _dense_columns)
-    share(kernel, size, part, *_factor(x), *_factor(w), *settings)
+    share(kernel, size, part, *_factor(x), *_factor(w), _how(), *settings)
     return y
 
 
@@ -111,13 +118,13 @@ def dense_backward(
     h, gw, gb = plain(g), None, None
     waits = wanted[1] == "later" and h.size * x.shape[1] >= _LONG
     if activation != "none" or wanted[2]:
-        out, parts = np.empty_like(h) if activation != "none" else h, -(-len(h) // _PART)
+        out, parts = empty(h.shape) if activation != "none" else h, -(-len(h) // _PART)
         sums = np.empty((parts, g.shape[1]), np.float64)
         settings = h, plain(y), out, sums, _CODES[activation], np.float32(slope)
         kernel, size, part = _cut(x.T, h, _deactivate, _backward_columns)
         if wanted[1] and kernel is _backward_columns and not waits and _compiled(x, h, h) and min(w.shape) > 1:
-            gw = np.empty(w.shape, np.float32)
-            share(kernel, size, part, *_factor(x.T), gw, *settings)
+            gw = empty(w.shape)
+            share(kernel, size, part, *_factor(x.T), _how(), gw, *settings)
         elif parts > 1:
             share(_deactivate_rows, parts, max(1, _BLOCK // (_PART * g.shape[1])), *settings)
         else:
@@ -145,9 +152,9 @@ def _cut(a: Array, b: Array, rows: Any, columns: Any) -> tuple[Any, int, int]:
 
 def _add_up(a: Array, b: Array, out: Array, parts: int) -> None:
     """Of so many terms each whatever threads there are, so that the sums have the same bits."""
-    part = -(-a.shape[1] // parts)
-    sums = np.empty((-(-a.shape[1] // part), *out.shape), out.dtype)
-    share(_terms, len(sums), 1, *_factor(a), *_factor(b), sums, part)
+    part = 2 * -(-a.shape[1] // (2 * parts))  # of pairs, for bfloat16
+    sums = empty((-(-a.shape[1] // part), *out.shape), out.dtype)
+    share(_terms, len(sums), 1, *_factor(a), *_factor(b), _how(), sums, part)
     np.sum(sums, axis=0, out=out)
 
 
@@ -156,7 +163,7 @@ def _add_up(a: Array, b: Array, out: Array, parts: int) -> None:
 
 @compiled
 def _multiply(a: Array, a_turned: bool, row: int, b: Array, b_turned: bool, column: int, inner: int, out: Array,
-              m: int, k: int, n: int, memory: Array) -> None:  # fmt: skip
+              m: int, k: int, n: int, memory: Array, how: Pair) -> None:  # fmt: skip
     """k terms, from number `inner` on, of m rows and n columns of out = a b, from (row, column) on"""
     size = a.itemsize
     lda, ldb = max(a.strides[0] // size, a.shape[1]), max(b.strides[0] // size, b.shape[1])
@@ -165,54 +172,56 @@ def _multiply(a: Array, a_turned: bool, row: int, b: Array, b_turned: bool, colu
     of_b = b.ctypes.data + size * (column * ldb + inner if b_turned else inner * ldb + column)
     to = out.ctypes.data + size * (row * ldc + column)
     if size == 4:
-        sgemm(of_a, lda, a_turned, of_b, ldb, b_turned, to, ldc, m, n, k, memory)
+        sgemm(of_a, lda, a_turned, of_b, ldb, b_turned, to, ldc, m, n, k, memory, how)
     else:
         lies_a, lies_b = blas.TURNED if a_turned else blas.PLAIN, blas.TURNED if b_turned else blas.PLAIN
         dgemm(blas.ROWS, lies_a, lies_b, m, n, k, 1.0, of_a, lda, of_b, ldb, 0.0, to, ldc)
 
 
 @compiled
-def _columns(first: int, end: int, a: Array, a_turned: bool, b: Array, b_turned: bool, out: Array) -> None:
+def _columns(first: int, end: int, a: Array, a_turned: bool, b: Array, b_turned: bool, how: Pair, out: Array) -> None:
     inner, memory = len(a) if a_turned else a.shape[1], np.empty(WORDS, np.int64)
-    _multiply(a, a_turned, 0, b, b_turned, first, 0, out, len(out), inner, end - first, memory)
+    _multiply(a, a_turned, 0, b, b_turned, first, 0, out, len(out), inner, end - first, memory, how)
     keep((memory,))
 
 
 @compiled
-def _rows(first: int, end: int, a: Array, a_turned: bool, b: Array, b_turned: bool, out: Array) -> None:
+def _rows(first: int, end: int, a: Array, a_turned: bool, b: Array, b_turned: bool, how: Pair, out: Array) -> None:
     inner, memory = len(a) if a_turned else a.shape[1], np.empty(WORDS, np.int64)
-    _multiply(a, a_turned, first, b, b_turned, 0, 0, out, end - first, inner, out.shape[1], memory)
+    _multiply(a, a_turned, first, b, b_turned, 0, 0, out, end - first, inner, out.shape[1], memory, how)
     keep((memory,))
 
 
 @compiled
-def _terms(first: int, end: int, a: Array, a_turned: bool, b: Array, b_turned: bool, sums: Array, part: int) -> None:
+def _terms(first: int, end: int, a: Array, a_turned: bool, b: Array, b_turned: bool, how: Pair, sums: Array,
+           part: int) -> None:  # fmt: skip
     inner, memory = len(a) if a_turned else a.shape[1], np.empty(WORDS, np.int64)
     for i in range(first, end):
         out, start = sums[i], i * part
-        _multiply(a, a_turned, 0, b, b_turned, 0, start, out, len(out), min(part, inner - start), out.shape[1], memory)
+        some = min(part, inner - start)
+        _multiply(a, a_turned, 0, b, b_turned, 0, start, out, len(out), some, out.shape[1], memory, how)
     keep((memory,))
 
 
 @compiled
-def _matrices(first: int, end: int, a: Array, a_turned: bool, b: Array, b_turned: bool, out: Array) -> None:
+def _matrices(first: int, end: int, a: Array, a_turned: bool, b: Array, b_turned: bool, how: Pair, out: Array) -> None:
     inner, memory = a.shape[1] if a_turned else a.shape[2], np.empty(WORDS, np.int64)
     for i in range(first, end):
-        _multiply(a[i], a_turned, 0, b[i], b_turned, 0, 0, out[i], out.shape[1], inner, out.shape[2], memory)
+        _multiply(a[i], a_turned, 0, b[i], b_turned, 0, 0, out[i], out.shape[1], inner, out.shape[2], memory, how)
     keep((memory,))
 
 
 @compiled
-def _dense_columns(first: int, end: int, x: Array, x_turned: bool, w: Array, w_turned: bool, y: Array, b: Array,
-                   code: int, slope: Any) -> None:  # fmt: skip
-    _columns(first, end, x, x_turned, w, w_turned, y)
+def _dense_columns(first: int, end: int, x: Array, x_turned: bool, w: Array, w_turned: bool, how: Pair, y: Array,
+                   b: Array, code: int, slope: Any) -> None:  # fmt: skip
+    _columns(first, end, x, x_turned, w, w_turned, how, y)
     _activate(first, end, y, b, code, slope)
 
 
 @compiled
-def _dense_rows(first: int, end: int, x: Array, x_turned: bool, w: Array, w_turned: bool, y: Array, b: Array,
+def _dense_rows(first: int, end: int, x: Array, x_turned: bool, w: Array, w_turned: bool, how: Pair, y: Array, b: Array,
                 code: int, slope: Any) -> None:  # fmt: skip
-    _rows(first, end, x, x_turned, w, w_turned, y)
+    _rows(first, end, x, x_turned, w, w_turned, how, y)
     _activate(0, y.shape[1], y[first:end], b, code, slope)
 
 
@@ -224,11 +233,11 @@ def _deactivate_rows(first: int, end: int, g: Array, y: Array, h: Array, sums: A
 
 
 @compiled
-def _backward_columns(first: int, end: int, x: Array, x_turned: bool, gw: Array, g: Array, y: Array, h: Array,
-                      sums: Array, code: int, slope: Any) -> None:  # fmt: skip
+def _backward_columns(first: int, end: int, x: Array, x_turned: bool, how: Pair, gw: Array, g: Array, y: Array,
+                      h: Array, sums: Array, code: int, slope: Any) -> None:  # fmt: skip
     """gw = xᵀ h, where the h of these columns has just been computed"""
     _deactivate(first, end, g, y, h, sums, code, slope)
-    _columns(first, end, x, x_turned, h, False, gw)
+    _columns(first, end, x, x_turned, h, False, how, gw)
 
 
 @contracted

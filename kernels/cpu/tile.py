@@ -6,14 +6,15 @@
     dot        c[m, n] = s[n] + Σ a[m, i, l] · b[n, i, l]        few columns: the lanes run along l
     turn       c[l, m] = a[m, l]                                 LANES rows at a time
     copy       c[m, l] = a[m, l]                                 l < k, and zeros up to whole vectors
+    couple     c[l] = (a[l], b[l])                               rounded to bfloat16
     deal       c[m, l, r] = a[l, m·R + r]                        as `packed` reads it
 
 over steps i and l < k; l is next to l + 1. Sums start from s: from c as it is, or from one row, a bias, for all m. The
 rows of a and c and the steps are wherever tables of offsets say: neighbouring pixels, one pixel of many images, or
 taps; the taps inside the image, or rows of pixels.
 
-In `outer` an l loads V vectors of b and R broadcast numbers of a for R·V multiply-adds: 8 loads for 12 on AVX2, 14
-for 24 on AVX-512, so their units and not the loads are what limits it. Numba's own loops would not keep the sums in
+In `outer` an l loads V vectors of b and R broadcast numbers of a for R·V multiply-adds: 8 loads for 12 on AVX2, 10
+for 16 on AVX-512, so their units and not the loads are what limits it. Numba's own loops would not keep the sums in
 registers, so the tiles are written as LLVM instructions. Arrays and tables are addresses, offsets count floats.
 Where k is short, entering and leaving the loop over l costs more than the loop: a flat tile has steps only, each of one
 l. Vectors in part are stored by halves: AVX2's masked store takes 12 cycles on AMD's processors.
@@ -21,6 +22,7 @@ l. Vectors in part are stored by halves: AVX2's masked store takes 12 cycles on 
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numba
@@ -39,16 +41,17 @@ _pasted: Any = intrinsic  # a function that writes its caller's LLVM instruction
 _INDEX, _INT32, _FLOAT, _POINTER = ir.IntType(64), ir.IntType(32), ir.FloatType(), ir.PointerType()
 
 
-def _has(feature: str) -> bool:
+def has(feature: str) -> bool:
     """Whether Numba compiles for a processor with this feature."""
     target = numba.core.registry.cpu_target.target_context.codegen()
     return f"+{feature}" in target._tm_features.split(",")
 
 
-# AVX-512 has 32 registers of 16 floats: 24 hold sums. AVX2 has 16 of 8: 12 hold sums. NEON has 32 of 4; 16 hold sums.
-LANES = 16 if _has("avx512f") else 8 if _has("avx2") else 4
-_FUSED = _has("fma") or _has("neon")  # elsewhere a fused multiply-add is a call into the C library
-ROWS, VECTORS = (12, 2) if LANES == 16 else (6, 2) if LANES == 8 else (4, 4)
+# AVX-512 has 32 registers of 16 floats: 16 hold sums, of 8 rows, for batches and channels are mostly whole eights; 24
+# are no faster. AVX2 has 16 of 8: 12 hold sums. NEON has 32 of 4; 16 hold sums.
+LANES = 16 if has("avx512f") else 8 if has("avx2") else 4
+_FUSED = has("fma") or has("neon")  # elsewhere a fused multiply-add is a call into the C library
+ROWS, VECTORS = (8, 2) if LANES == 16 else (6, 2) if LANES == 8 else (4, 4)
 COLUMNS = VECTORS * LANES
 HALF_ROWS = 8  # of the outer tile of one vector: two sums begin in a cycle, and each takes four
 FEW = 4  # rows of the shorter outer tile; with fewer, each sum waits for itself, and none would be faster
@@ -61,11 +64,19 @@ _SHORT = 8  # terms of a step that are steps of their own
 _UNROLLED = 4  # terms at a time: counting takes 1 instruction in 21 and not, as in LLVM's pairs, 1 in 11
 
 
-class _Emit:
-    """LLVM instructions on vectors of LANES floats."""
+class _BFloat(ir.Type):  # type: ignore[misc]  # llvmlite has no name for it
+    def _to_string(self) -> str:
+        return "bfloat"
 
-    def __init__(self, builder: Any):
-        self.builder, self.vector = builder, ir.VectorType(_FLOAT, LANES)
+
+_TWICE = ir.VectorType(_BFloat(), 2 * LANES)
+
+
+class _Emit:
+    """LLVM instructions on vectors of LANES floats; of factors, LANES pairs of bfloat16 if these are `pairs`."""
+
+    def __init__(self, builder: Any, pairs: bool):
+        self.builder, self.vector, self.pairs = builder, ir.VectorType(_FLOAT, LANES), pairs
         self.zero = ir.Constant(self.vector, [0.0] * LANES)
 
     def declare(self, name: str, result: Any, *parameters: Any) -> Any:
@@ -150,9 +161,12 @@ class _Emit:
         return self.builder.select(self.builder.icmp_signed("<", x, y), x, y)
 
     def multiply_add(self, x: Any, y: Any, place: Any) -> None:
-        """The sum in the register `place` += x·y."""
+        """The sum in the register `place` += x·y, of pairs x₀·y₀ + x₁·y₁."""
         total = self.builder.load(place, typ=self.vector)
-        if _FUSED:
+        if self.pairs:
+            dot = self.declare("llvm.x86.avx512bf16.dpbf16ps.512", self.vector, self.vector, _TWICE, _TWICE)
+            total = self.builder.call(dot, [total, *(self.builder.bitcast(factor, _TWICE) for factor in (x, y))])
+        elif _FUSED:
             fma = self.declare(f"llvm.fma.v{LANES}f32", *[self.vector] * 4)
             total = self.builder.call(fma, [x, y, total])
         else:
@@ -173,6 +187,13 @@ class _Emit:
                 first = self.zero if source is None else self.load(self.at(source, v * LANES), mask)
                 self.builder.store(first, place)
         return sums
+
+    def pair(self, first: Any, second: Any, order: Any = None) -> Any:
+        """Both, rounded to the nearest bfloat16, in this order of their numbers: without one, of each in turn."""
+        in_turn = [n // 2 + n % 2 * LANES for n in range(2 * LANES)]
+        name = "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
+        rounded = self.builder.call(self.declare(name, _TWICE, self.vector, self.vector), [second, first])
+        return self.builder.bitcast(self.lanes(rounded, in_turn if order is None else order), self.vector)
 
     def finish(self, sums: list[list[Any]], targets: list[Any], counts: list[Any]) -> None:
         for v, count in enumerate(counts):
@@ -261,7 +282,7 @@ def _packed(vectors: int, part: bool) -> Any:
 
     A tile also has `count` terms of b's next panel fetched into the cache, and copies them in the end. Those of the
     first tile begin at `ahead`. following: how far it is from there to the next tile's, and from a term to the next;
-    how many terms are to be copied, and where to.
+    how many terms are to be copied, and where to; where the other row of a pair is.
     """
 
     def emit(e: _Emit, a: Any, ahead: Any, c: Any, c_table: Any, tiles: Any, b: Any, following: Any, count: Any,
@@ -272,7 +293,7 @@ def _packed(vectors: int, part: bool) -> Any:
         at_once = 1 if part and vectors > 1 else _UNROLLED
         fetches = e.least(count, builder.udiv(k, _INDEX(at_once)))
         apart = builder.mul(builder.add(k, _INDEX(1)), _INDEX(ROWS))  # with a spare term, for `deal`
-        outer, inner, copied, target = (e.entry(following, _INDEX(i)) for i in range(4))
+        outer, inner, copied, target, second = (e.entry(following, _INDEX(i)) for i in range(5))
         with cgutils.for_range(builder, tiles) as tile:
             a_tile = e.at(e.pointer(a), builder.mul(tile.index, apart))
             c_rows = e.rows(c, builder.add(c_table, builder.mul(tile.index, _INDEX(8 * ROWS))), ROWS)
@@ -293,8 +314,10 @@ def _packed(vectors: int, part: bool) -> Any:
 
             # Not all at once: they would take the place of what a is waiting for.
             with cgutils.for_range(builder, fetches) as term:
-                for number in (0, COLUMNS - 1):
-                    e.prefetch(e.at(source, builder.mul(term.index, inner), number), to_write=False)
+                place = e.at(source, builder.mul(term.index, inner))
+                for row in (place, e.at(place, second)) if e.pairs else (place,):
+                    for number in (0, COLUMNS - 1):
+                        e.prefetch(e.at(row, number), to_write=False)
                 first = builder.mul(term.index, _INDEX(at_once))
                 for n in range(at_once):
                     step(builder.add(first, _INDEX(n)))
@@ -311,7 +334,10 @@ def _packed(vectors: int, part: bool) -> Any:
                 place = e.at(source, builder.mul(term.index, inner))
                 to = e.at(e.pointer(target), builder.mul(builder.add(done, term.index), _INDEX(COLUMNS)))
                 for v in range(VECTORS):
-                    builder.store(e.load(e.at(place, v * LANES)), e.at(to, v * LANES), align=4)
+                    value = e.load(e.at(place, v * LANES))
+                    if e.pairs:  # of two rows
+                        value = e.pair(value, e.load(e.at(place, second, v * LANES)))
+                    builder.store(value, e.at(to, v * LANES), align=4)
 
     return emit
 
@@ -397,38 +423,48 @@ def turning(lanes: int) -> list[list[tuple[int, int, list[int]]]]:
     ]  # fmt: skip
 
 
-def _turn(e: _Emit, a: Any, a_table: Any, c: Any, _: Any, groups: Any, __: Any, ___: Any, across: Any, ____: Any,
-          line: Any, _____: Any) -> None:  # fmt: skip
-    """LANES·groups lines of LANES·across numbers, `line` apart.
+def _turn(each: int) -> Any:
+    """LANES·groups lines of LANES·across numbers, `line` apart; or of pairs, if there are two of `each`.
 
     What the last vector of a line writes too far belongs to the next line, and is written again there.
     """
-    builder = e.builder
-    with cgutils.for_range(builder, groups) as group, cgutils.for_range(builder, across) as place:
-        lines = builder.mul(group.index, _INDEX(LANES))
-        first = builder.mul(builder.sub(builder.sub(across, place.index), _INDEX(1)), _INDEX(LANES))
-        table = builder.add(a_table, builder.mul(first, _INDEX(8)))
-        rows = [e.at(row, lines) for row in e.rows(a, table, LANES)]
-        for row in rows:
-            e.prefetch(e.at(row, _AHEAD), to_write=False)
-        square = [e.load(row) for row in rows]
-        for rows_of_round in turning(LANES):
-            square = [builder.shuffle_vector(square[x], square[y], ir.Constant(ir.VectorType(_INT32, LANES), order))
-                      for x, y, order in rows_of_round]  # fmt: skip
-        target = e.at(e.pointer(c), builder.mul(lines, line), first)
-        for n, row in enumerate(square):
-            builder.store(row, e.at(target, builder.mul(line, _INDEX(n))), align=4)
+
+    def emit(e: _Emit, a: Any, a_table: Any, c: Any, _: Any, groups: Any, __: Any, ___: Any, across: Any, ____: Any,
+             line: Any, _____: Any) -> None:  # fmt: skip
+        builder = e.builder
+        with cgutils.for_range(builder, groups) as group, cgutils.for_range(builder, across) as place:
+            lines = builder.mul(group.index, _INDEX(LANES))
+            first = builder.mul(builder.sub(builder.sub(across, place.index), _INDEX(1)), _INDEX(LANES))
+            table = builder.add(a_table, builder.mul(first, _INDEX(8)))
+            rows = [e.at(row, *[lines] * each) for row in e.rows(a, table, LANES)]
+            for row in rows:
+                for part in range(each):
+                    e.prefetch(e.at(row, _AHEAD + part * LANES), to_write=False)
+            square = [e.load(row) for row in rows]
+            if each == 2:
+                square = [e.pair(value, e.load(e.at(row, LANES)), range(2 * LANES))
+                          for value, row in zip(square, rows, strict=True)]  # fmt: skip
+            for rows_of_round in turning(LANES):
+                square = [builder.shuffle_vector(square[x], square[y], ir.Constant(ir.VectorType(_INT32, LANES), order))
+                          for x, y, order in rows_of_round]  # fmt: skip
+            target = e.at(e.pointer(c), builder.mul(lines, line), first)
+            for n, row in enumerate(square):
+                builder.store(row, e.at(target, builder.mul(line, _INDEX(n))), align=4)
+
+    return emit
 
 
-def _copy(vectors: int) -> Any:
-    """The first k numbers of each row and zeros; row m of c lies m·apart further."""
+def _copy(vectors: int, each: int = 1) -> Any:
+    """The first k numbers of each row and zeros, or pairs of `each` two rows; row m of c lies m·apart further."""
 
     def emit(e: _Emit, a: Any, a_table: Any, c: Any, _: Any, rows: Any, __: Any, ___: Any, ____: Any, k: Any,
              apart: Any, _____: Any) -> None:  # fmt: skip
         masks = [e.first(e.builder.sub(k, _INDEX(v * LANES))) for v in range(vectors)]
         with cgutils.for_range(e.builder, rows) as row:
-            source = e.at(e.pointer(a), e.entry(a_table, row.index))
-            values = [e.load(e.at(source, v * LANES), mask) for v, mask in enumerate(masks)]
+            sources = [e.at(e.pointer(a), e.entry(a_table, e.builder.add(e.builder.mul(row.index, _INDEX(each)),
+                                                                         _INDEX(n)))) for n in range(each)]
+            values = [[e.load(e.at(source, v * LANES), mask) for v, mask in enumerate(masks)] for source in sources]
+            values = [e.pair(*pair) for pair in zip(*values, strict=True)] if each == 2 else values[0]
             target = e.at(e.pointer(c), e.builder.mul(row.index, apart))
             for v, value in enumerate(values):
                 e.builder.store(value, e.at(target, v * LANES), align=4)
@@ -444,11 +480,36 @@ def _deal(e: _Emit, a: Any, _: Any, c: Any, __: Any, panels: Any, ___: Any, ____
     """
     builder = e.builder
     with cgutils.for_range(builder, terms) as term:
-        source = e.at(e.pointer(a), builder.mul(term.index, apart))
+        source = e.at(e.pointer(a), *[builder.mul(term.index, apart)] * (1 + e.pairs))
         target = e.at(e.pointer(c), builder.mul(term.index, _INDEX(ROWS)))
         with cgutils.for_range(builder, panels) as panel:
-            value = e.load(e.at(source, builder.mul(panel.index, _INDEX(ROWS))))
+            place = e.at(source, builder.mul(panel.index, _INDEX(ROWS)))
+            value = e.load(place)
+            if e.pairs:
+                value = e.pair(value, e.load(e.at(place, apart)))
             builder.store(value, e.at(target, builder.mul(panel.index, line)), align=4)
+
+
+def _couple(along: bool) -> Any:
+    """c[l] = (a[2l], a[2l + 1]) if `along`, else (a[l], b[l]), for l < k; of b only `there` are, and zeros follow."""
+
+    def emit(e: _Emit, a: Any, _: Any, c: Any, __: Any, ___: Any, b: Any, ____: Any, there: Any, k: Any, _____: Any,
+             ______: Any) -> None:  # fmt: skip
+        builder = e.builder
+        store = e.declare(f"llvm.masked.store.v{LANES}f32.p0", ir.VoidType(), e.vector, _POINTER, _INT32,
+                          e.first(k).type)  # fmt: skip
+        with cgutils.for_range_slice(builder, _INDEX(0), k, _INDEX(LANES), inc=True) as (at, _):
+            if along:
+                end, place = builder.mul(k, _INDEX(2)), builder.mul(at, _INDEX(2))
+                sources = (a, place, end), (a, builder.add(place, _INDEX(LANES)), end)
+            else:
+                sources = (a, at, k), (b, at, there)
+            x, y = (e.load(e.at(e.pointer(base), place), e.first(builder.sub(end, place)))
+                    for base, place, end in sources)
+            value = e.pair(x, y, range(2 * LANES) if along else None)
+            builder.call(store, [value, e.at(e.pointer(c), at), _INT32(4), e.first(builder.sub(k, at))])
+
+    return emit
 
 
 def _transform(e: _Emit, a: Any, a_table: Any, c: Any, _: Any, tiles: Any, __: Any, ___: Any, ____: Any, k: Any,
@@ -499,32 +560,45 @@ CHANNELS_FULL, CHANNELS_PART, TURN, COPY, COPY_HALF = range(2 * FLAT, 2 * FLAT +
 TRANSFORM, UNTRANSFORM, PACKED, PACKED_PART, PACKED_HALF, DEAL, DOT_ONE = range(2 * FLAT + 5, 2 * FLAT + 12)
 _EMIT = (*[_outer(rows, vectors, part, flat) for flat in (False, True) for rows, vectors, part in (
     (ROWS, VECTORS, False), (ROWS, VECTORS, True), (FEW, VECTORS, False), (HALF_ROWS, 1, False), (HALF_ROWS, 1, True))],
-         _channels(CHANNEL_ROWS, CHANNEL_VECTORS), _channels(CHANNEL_ROWS, 1), _turn, _copy(VECTORS), _copy(1),
+         _channels(CHANNEL_ROWS, CHANNEL_VECTORS), _channels(CHANNEL_ROWS, 1), _turn(1), _copy(VECTORS), _copy(1),
          _transform, _untransform, _packed(VECTORS, False), _packed(VECTORS, True), _packed(1, True), _deal,
          *[_dot(n + 1) for n in range(len(DOT_ROWS))])  # fmt: skip
+COUPLE_ROWS, COUPLE_ALONG, TURN_PAIRS, COPY_PAIRS, COPY_PAIRS_HALF = range(len(_EMIT), len(_EMIT) + 5)
+_EMIT_PAIRS = _couple(False), _couple(True), _turn(2), _copy(VECTORS, 2), _copy(1, 2)
 
 
-@_pasted
-def _any_tile(typing, which, numbers):  # type: ignore[no-untyped-def]
-    def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        values = cgutils.unpack_tuple(builder, arguments[1])
-        end = builder.append_basic_block("end")
-        switch = builder.switch(arguments[0], end)
-        for number, emit in enumerate(_EMIT):
-            block = builder.append_basic_block(f"tile_{number}")
-            switch.add_case(_INDEX(number), block)
-            builder.position_at_end(block)
-            emit(_Emit(builder), *values)
-            builder.branch(end)
-        builder.position_at_end(end)
-        return context.get_dummy_value()
+def _any(pairs: bool) -> Any:
+    @_pasted
+    def any_tile(typing, which, numbers):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            values = cgutils.unpack_tuple(builder, arguments[1])
+            end = builder.append_basic_block("end")
+            switch = builder.switch(arguments[0], end)
+            for number, emit in enumerate(_EMIT + _EMIT_PAIRS if pairs else _EMIT):
+                block = builder.append_basic_block(f"tile_{number}")
+                switch.add_case(_INDEX(number), block)
+                builder.position_at_end(block)
+                emit(_Emit(builder, pairs), *values)
+                builder.branch(end)
+            builder.position_at_end(end)
+            return context.get_dummy_value()
 
-    return types.void(types.intp, types.UniTuple(types.intp, 11)), codegen
+        return types.void(types.intp, types.UniTuple(types.intp, 11)), codegen
+
+    return any_tile
+
+
+_any_tile, _any_tile_of_pairs = _any(False), _any(True)
 
 
 def _tile(which, a, a_table, c, c_table, tiles, b, steps, count, k, last, start):  # type: ignore[no-untyped-def]
     """Tiles of one of these kinds. last: whether to add to c instead of the row at `start`; but `apart` or `line`."""
     _any_tile(which, (a, a_table, c, c_table, tiles, b, steps, count, k, last, start))
+
+
+def _tile_of_pairs(which, a, a_table, c, c_table, tiles, b, steps, count, k, last, start):  # type: ignore[no-untyped-def]
+    """The same where a and b consist of pairs of bfloat16, in the place of one float each."""
+    _any_tile_of_pairs(which, (a, a_table, c, c_table, tiles, b, steps, count, k, last, start))
 
 
 def address_of(function: Callable[..., None], signature: Any) -> int:
@@ -538,6 +612,11 @@ def address_of(function: Callable[..., None], signature: Any) -> int:
 
 
 TILE = 0 if DISABLE_JIT else address_of(_tile, types.void(*[types.intp] * 12))
+
+
+@cache
+def tile_of_pairs() -> int:
+    return address_of(_tile_of_pairs, types.void(*[types.intp] * 12))
 
 
 def padded_width(columns: int) -> int:

@@ -115,7 +115,7 @@ def test_the_precision_of_products_is_the_users_choice(cupy: ModuleType) -> None
         assert ops.conv2d(x, w).item() == 1
     finally:
         ta.set_matmul_precision("float32")
-    with pytest.raises(ArgumentError, match="expected 'float32' or 'tf32', got 'bf16'"):
+    with pytest.raises(ArgumentError, match="expected 'float32', 'tf32' or 'bfloat16', got 'bf16'"):
         ta.set_matmul_precision("bf16")
 
 

@@ -203,23 +203,25 @@ def test_narrower_processors(name: str, features: str, lanes: str, tmp_path: Pat
     assert output(program, **settings) == lanes
 
 
-def test_the_tile_of_wider_processors(tmp_path: Path) -> None:
-    """Not run here: 24 sums of 16 floats in registers, one broadcast for two multiply-adds, none of them spilled."""
+@pytest.mark.parametrize(("function", "instruction", "name", "more"), [
+    ("_tile", "vfmadd231ps", "skylake-avx512", ""), ("_tile_of_pairs", "vdpbf16ps", "cooperlake", ",+avx512bf16")])
+def test_the_tile_of_wider_processors(function: str, instruction: str, name: str, more: str, tmp_path: Path) -> None:
+    """Run where there is one: 16 sums of 16 floats in registers, one broadcast for two multiply-adds, no spills."""
     if os.uname().machine != "x86_64":
-        pytest.skip("the name is that of an x86-64 processor")
+        pytest.skip("the names are those of x86-64 processors")
     program = f"""
 import sys
 sys.path[:0] = [{str(ROOT)!r}]
 import tinyart, numba, re
 from tinyart.kernels.cpu import tile
 from numba.core import types
-assert (tile.LANES, tile.ROWS) == (16, 12)
-code = numba.cfunc(types.void(*[types.intp] * 12))(tile._tile)._library.get_asm_str()
-loops = [block for block in re.split(r"^\\.LBB\\w+:", code, flags=re.M) if block.count("vfmadd231ps") >= 24]
-print(min(block.count("(%rsp)") for block in loops if "zmm" in block and block.count("vfmadd231ps") == 24))
+assert (tile.LANES, tile.ROWS) == (16, 8)
+code = numba.cfunc(types.void(*[types.intp] * 12))(tile.{function})._library.get_asm_str()
+loops = [block for block in re.split(r"^\\.LBB\\w+:", code, flags=re.M) if block.count("{instruction}") >= 16]
+print(min(block.count("(%rsp)") for block in loops if "zmm" in block and block.count("{instruction}") % 16 == 0))
 """
-    features = "+avx,+avx2,+fma,+avx512f,+avx512vl,+avx512bw,+avx512dq"
-    settings = {"NUMBA_CPU_NAME": "skylake-avx512", "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
+    features = "+avx,+avx2,+fma,+avx512f,+avx512vl,+avx512bw,+avx512dq" + more
+    settings = {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features, "NUMBA_CACHE_DIR": str(tmp_path)}
     assert int(output(program, **settings)) <= 2
 
 

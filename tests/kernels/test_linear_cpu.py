@@ -204,7 +204,7 @@ def at_the_last_moment(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     all_of_them: list[object] = []
 
     def later(kernel: object, size: int, piece: int, a: np.ndarray, a_turned: bool, b: np.ndarray, b_turned: bool,
-              out: np.ndarray) -> None:  # fmt: skip
+              how: tuple[int, int], out: np.ndarray) -> None:  # fmt: skip
         out[:] = np.nan
         waiting.append((a.T if a_turned else a, b.T if b_turned else b, out))
         all_of_them.append(out)
