@@ -65,7 +65,8 @@ class Mirror:
 
         def run(*inputs: Any, **settings: Any) -> Any:
             given = _moved(inputs, "cuda")
-            result = kernel(*given, **{key: _moved(value, "cuda") for key, value in settings.items()})
+            result = kernel(*given, **{key: value if isinstance(value, np.generic) else _moved(value, "cuda")
+                                       for key, value in settings.items()})
             if name.endswith("_"):
                 _write_back(given, inputs)
             return _moved(result, "cpu")

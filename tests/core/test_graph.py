@@ -299,7 +299,7 @@ def test_backward_records_gradients_that_are_views() -> None:
     y = (x.reshape((4,)) ** 2).sum()
     y.backward(create_graph=True)
     assert x.grad.array.base is not None
-    np.testing.assert_array_equal(ta.grad((x.grad**3).sum(), x).array, 24 * x.array**2)
+    np.testing.assert_allclose(ta.grad((x.grad**3).sum(), x).array, 24 * x.array**2, rtol=1e-15)  # CUDA's pow
 
 
 @pytest.mark.parametrize("op", [ta.sigmoid, ta.tanh, ta.relu, ta.softplus, ta.exp, ta.sqrt, ta.batch_norm])

@@ -71,7 +71,8 @@ def test_operators_are_numpys_on_either_side_and_never_promote(symbol: str) -> N
                 for pair in ((op(t, number), op(a, type(a[0])(number))), (op(number, t), op(type(a[0])(number), a)))]:
             assert type(result) is Tensor
             assert result.dtype == expected.dtype
-            np.testing.assert_array_equal(result.array, expected)
+            eps = np.finfo(dtype).eps if symbol == "**" else 0  # CUDA's pow may be off in the last bits
+            np.testing.assert_allclose(result.array, expected, rtol=4 * eps)
         other = ta.tensor(b, "float64" if dtype == "float32" else "float32")
         for one, two in ((t, other), (other, t), (t, other.array), (other.array, t), (t, ta.tensor([1, 2, 3]))):
             with pytest.raises(DtypeError, match=r"expected \w+ like the argument before it, got \w+\. Fix: .*astype"):

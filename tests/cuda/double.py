@@ -42,6 +42,8 @@ T all any argmax argmin argsort astype base clip copy cumsum data dtype fill fla
 max mean min nbytes ndim prod ravel repeat reshape round shape size squeeze std strides sum swapaxes
 take transpose var view
 """
+REDUCTIONS = ["all", "any", "argmax", "argmin", "max", "mean", "min", "prod", "std", "sum", "var"]
+
 
 class ndarray:
     """An array on the device. `host` is its memory, for the tests' own eyes."""
@@ -58,6 +60,8 @@ class ndarray:
         if name not in METHODS.split():
             raise AttributeError(f"'cupy.ndarray' object has no attribute {name!r}")
         value = getattr(self.host, name)
+        if name in REDUCTIONS:
+            return lambda axis=None, **k: _made(value, self, _axis_of(self, axis), **k)
         if callable(value):
             return lambda *a, **k: _made(value, self, *a, **k)
         return _wrapped(value)
@@ -193,6 +197,13 @@ def _key(key: Any) -> Any:
     return key.host if isinstance(key, ndarray) else key
 
 
+def _axis_of(x: Any, axis: Any) -> Any:
+    """The axis of a reduction: a number has none, though NumPy gives it an axis 0."""
+    if axis is not None and x.ndim == 0 and axis != ():
+        raise np.exceptions.AxisError(axis if isinstance(axis, int) else axis[0], 0)
+    return axis
+
+
 def _wrapped(x: Any) -> Any:
     if isinstance(x, list | tuple) and any(isinstance(part, np.ndarray) for part in x):
         return type(x)(map(_wrapped, x))
@@ -206,6 +217,8 @@ def _call(name: str, args: Any, how: Any) -> Any:
         raise TypeError(f"cupy.{name}() got an unexpected argument: {unknown or args}")
     if name == "argsort" and how.get("kind") not in (None, "stable"):
         raise ValueError("CuPy sorts stably, or not at all")
+    if name in REDUCTIONS:
+        _axis_of(args[0], how.get("axis", args[1] if len(args) > 1 else None))
     return _made(getattr(np, name), None, *args, **how)
 
 

@@ -38,6 +38,9 @@ def test_the_double_is_as_strict_as_cupy(cupy: ModuleType) -> None:
         np.max(x, initial=0)
     with pytest.raises(TypeError):
         np.add.at(x, np.zeros(1, int), x)
+    for reduced in (np.sum, np.argmax, lambda x, axis: x.max(axis)):
+        with pytest.raises(np.exceptions.AxisError):
+            reduced(x[0], axis=0)
     double.reads.clear()  # those of the message
     assert (float(x.sum()), len(double.reads)) == (3, 1)
 
@@ -56,6 +59,16 @@ def test_tensors_go_to_the_device_and_back(cupy: ModuleType) -> None:
     assert "4., 5." in repr(t)
     assert ta.tensor([1, 2], device="cuda").dtype == "int64"
     assert t[0, 1].item() == 1
+
+
+@pytest.mark.parametrize("name", ["sum", "max", "min", "mean", "var", "logsumexp", "argmax", "argmin", "softmax",
+                                  "log_softmax"])  # fmt: skip
+def test_a_number_on_the_device_has_an_axis_0_as_on_the_cpu(name: str, cupy: ModuleType) -> None:
+    x = ta.tensor(2.0, "float64", "cuda", requires_grad=True)
+    y = getattr(ta, name)(x, 0)
+    assert y.item() == getattr(ta, name)(ta.tensor(2.0, "float64"), 0).item()
+    if not name.startswith("arg"):
+        assert y.shape == ta.grad(y, x).shape == ()
 
 
 def test_devices_do_not_mix_silently(cupy: ModuleType) -> None:
