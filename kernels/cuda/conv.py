@@ -1,5 +1,7 @@
 """Convolution on the device: the plan of each launch, and the launch (conv.cu says what it does)."""
 
+import math
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,60 +12,99 @@ from . import precision
 from .launch import LIMIT, Grid, empty, flat, launch, multiprocessors, plain, usable
 
 _GEOMETRY = np.dtype([(name, np.int32) for name in (
-    ["n", "h", "w", "c", "oh", "ow", "o", "kh", "kw", "sh", "sw", "ph", "pw", "dh", "dw", "groups", "parts", "stretch"]
-)])  # fmt: skip
-_DEPTH = 16  # terms of the sum that a block takes at a time
+    ["n", "h", "w", "c", "oh", "ow", "o", "kh", "kw", "sh", "sw", "ph", "pw", "dh", "dw", "groups", "parts", "stretch",
+     "cg", "og"]
+)] + [(f"by_{name}", np.uint32, 2) for name in ("oh", "ow", "kw", "cg", "og")])  # fmt: skip
+_SLICE = 16  # the sum is cut at multiples of it
+# (rows, columns) of a block's tile: which share of the multipliers' time they do something, estimated, when it is full
+TILES = {(128, 128): 0.8, (128, 64): 0.7, (128, 32): 0.5, (64, 64): 0.5, (256, 16): 0.4, (256, 4): 0.2}
+TILES_DOUBLE = {(64, 64): 0.5}  # larger ones take more than the 48 KiB of shared memory
+TILES_TF32 = {(128, 128): 4.0, (64, 64): 2.0, (256, 16): 0.4, (256, 4): 0.2}  # the narrow ones multiply in float32
 
 
 class Plan(NamedTuple):
-    """A launch: `tile` rows and columns to a block; `parts` stretches of the sum, `stretch` terms each."""
+    """A launch: `rows` and `columns` to a block; `parts` stretches of the sum, `stretch` terms each."""
 
     grid: Grid
-    tile: int
-    parts: int = 1
-    stretch: int = 0
+    rows: int
+    columns: int
+    parts: int
+    stretch: int
 
 
-def plan(rows: int, columns: int, batch: int, *, terms: int, split: bool, double: bool, processors: int) -> Plan:
-    """The launch for `batch` products of (rows, terms) and (terms, columns).
+@cache
+def plan(rows: int, columns: int, batch: int, terms: int, *, double: bool, tf32: bool, processors: int) -> Plan:
+    """The launch for `batch` products of (rows, terms) and (terms, columns) that is estimated to take least time.
 
-    The larger tile reads less, but leaves processors idle where it gives fewer blocks than there are of them. A `split`
-    sum is cut, at multiples of 16 terms, into so many parts that there are two blocks for each processor.
+    A tile of 128 × 128 reads least for what it multiplies, but computes in vain beyond the edges of the result, and
+    leaves processors idle where there are few tiles. Then sums are cut into parts, which have to be added up.
     """
-    def blocks(tile: int) -> int:
-        return -(-rows // tile) * -(-columns // tile) * batch
+    slices = max(1, -(-terms // _SLICE))
 
-    tile = 64 if double or blocks(128) < processors or min(rows, columns) <= 64 else 128
-    parts = stretch = 1
-    if split:
-        slices = max(1, -(-terms // _DEPTH))  # of 16 terms
-        parts = min(slices, max(1, 2 * processors // max(1, blocks(tile))), 65535 // max(1, batch))
-        stretch = -(-slices // parts) * _DEPTH
-        parts = max(1, -(-terms // stretch))  # without parts that have nothing to do
-    return Plan((-(-rows // tile), -(-columns // tile), batch * parts), tile, parts, stretch)
+    def tried(tile: tuple[int, int], share: float, parts: int) -> tuple[float, Plan]:
+        stretch = -(-slices // parts)
+        parts = -(-slices // stretch)  # without parts that have nothing to do
+        grid = -(-rows // tile[0]), -(-columns // tile[1]), batch * parts
+        each = -(-grid[0] * grid[1] * grid[2] // processors)  # blocks to a processor, two of which fill it
+        time = (each + 0.4 * (each % 2)) * (stretch + 4) * tile[0] * tile[1] / share
+        if parts > 1:  # in the same unit, 1/8 of a cycle: a launch, and 8 bytes of memory for each element of a part
+            time += 40_000 + 5 * parts * rows * columns * batch / processors
+        return time, Plan(grid, *tile, parts, stretch * _SLICE)
+
+    tiles = TILES_DOUBLE if double else TILES_TF32 if tf32 else TILES
+    found = []
+    for tile, share in tiles.items():
+        blocks = max(1, -(-rows // tile[0]) * -(-columns // tile[1]) * batch)
+        most = max(1, min(slices, 65535 // max(1, batch)))
+        found += [tried(tile, share, min(most, max(1, n * processors // blocks))) for n in range(9)]
+    return min(found)[1]
 
 
 def fits(made: Plan, rows: int) -> bool:
     """Whether CUDA takes the grid, and an int counts the rows."""
-    return rows < LIMIT and max(made.grid[1:]) < 65536
+    return rows < LIMIT - 1024 and max(made.grid[1:]) < 65536
+
+
+def widths(kernel: str, cg: int, og: int, aligned: bool) -> dict[str, int]:
+    """How many elements of the left and of the right operand are fetched at once: of the channels that lie next to each
+    other, in x's groups cg, in y's og."""
+    left, right = {"conv": (cg, og), "conv_input": (og, og), "conv_weight": (cg, og)}[kernel]
+    return {"LEFT": 4 if aligned and left % 4 == 0 else 1, "RIGHT": 4 if aligned and right % 4 == 0 else 1}
+
+
+def divisor(d: int) -> tuple[int, int]:
+    """What `quotient` in conv.cu multiplies by and shifts by."""
+    shift = max(0, d - 1).bit_length()
+    return ((1 << shift) - d << 32) // d + 1 if d else 1, shift
 
 
 def _geometry(x: tuple[int, ...], w: tuple[int, ...], out: Pair, stride: Pair, padding: Padding, dilation: Pair,
-              groups: int, parts: int = 1, stretch: int = 0) -> Any:  # fmt: skip
+              groups: int, made: Plan) -> Any:  # fmt: skip
     """Shapes of the image (N, H, W, C) and the weight (KH, KW, C/groups, O) as what the kernels are given."""
-    top, left = padding[0][0], padding[1][0]
-    return np.array((*x, *out, w[3], *w[:2], *stride, top, left, *dilation, groups, parts, stretch), _GEOMETRY)
+    cg, og = x[3] // groups, w[3] // groups
+    return np.array((*x, *out, w[3], *w[:2], *stride, padding[0][0], padding[1][0], *dilation, groups, made.parts,
+                     made.stretch, cg, og, *map(divisor, (*out, w[1], cg, og))), _GEOMETRY)  # fmt: skip
 
 
-def _run(kernel: str, geometry: Any, made: Plan, out: Array, *arrays: Array | None) -> None:
-    tensor_cores = {"TF32": 1} if precision.tf32 and out.dtype == np.float32 else {}
+def _run(kernel: str, geometry: Any, made: Plan, out: Array, *arrays: Array | None, bias: Array | None = None) -> None:
     given = [a if a is None else plain(a) for a in arrays]
-    launch("conv", kernel, out.dtype, made.grid, geometry, *given, out, TILE=made.tile, **tensor_cores)
+    aligned = out.dtype == np.float32 and all(a.data.ptr % 16 == 0 for a in given if a is not None)
+    macros = {kernel.upper(): 1, "ROWS": made.rows, "COLUMNS": made.columns,
+              **widths(kernel, int(geometry["cg"]), int(geometry["og"]), aligned)}  # fmt: skip
+    if precision.tf32 and out.dtype == np.float32 and (made.rows, made.columns) in ((128, 128), (64, 64)):
+        macros["TF32"] = 1
+    if kernel != "conv_weight":
+        given.append(None if made.parts > 1 or bias is None else plain(bias))
+    parts = empty((made.parts, *out.shape), out.dtype) if made.parts > 1 else out
+    launch("conv", kernel, out.dtype, made.grid, geometry, *given, parts, **macros)
+    if made.parts > 1:
+        launch("conv", "add_parts", out.dtype, flat(out.size), parts, None if bias is None else plain(bias), out,
+               made.parts, out.shape[-1], np.int64(out.size), **macros)  # fmt: skip
 
 
-def _plan(a: Array, rows: int, columns: int, batch: int, terms: int = 0, split: bool = False) -> Plan:
-    return plan(rows, columns, batch, terms=terms, split=split, double=a.dtype == np.float64,
-                processors=multiprocessors())  # fmt: skip
+def _plan(a: Array, rows: int, columns: int, batch: int, terms: int) -> Plan:
+    double = a.dtype == np.float64
+    return plan(rows, columns, batch, terms, double=double, tf32=precision.tf32, processors=multiprocessors())
 
 
 def conv(
@@ -73,11 +114,11 @@ def conv(
     out = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
     shape = (x.shape[0], *out, w.shape[3])
     rows = shape[0] * out[0] * out[1]
-    made = _plan(x, rows, w.shape[3] // groups, groups)
+    made = _plan(x, rows, w.shape[3] // groups, groups, w.shape[0] * w.shape[1] * w.shape[2])
     if not (usable(x, w, x if b is None else b) and fits(made, rows)):
         return reference.conv(x, w, b, stride=stride, padding=padding, dilation=dilation, groups=groups)
     y = empty(shape, x.dtype)
-    _run("conv", _geometry(x.shape, w.shape, out, stride, padding, dilation, groups), made, y, x, w, b)
+    _run("conv", _geometry(x.shape, w.shape, out, stride, padding, dilation, groups, made), made, y, x, w, bias=b)
     return y
 
 
@@ -89,12 +130,14 @@ def conv_input(
     shape = (g.shape[0], *size, w.shape[2] * groups)
     phase = [-(-n // s) for n, s in zip(size, stride, strict=True)]  # of which the first is the largest
     rows = shape[0] * phase[0] * phase[1]
-    made = _plan(g, rows, w.shape[2], groups * stride[0] * stride[1])
+    taps = [-(-k // (s // math.gcd(s, d))) for k, s, d in zip(w.shape[:2], stride, dilation, strict=True)]  # at most
+    made = _plan(g, rows, w.shape[2], groups * stride[0] * stride[1], taps[0] * taps[1] * w.shape[3] // groups)
     if not (usable(g, w, g if b is None else b) and fits(made, rows)):
         return reference.conv_input(g, w, b, size=size, stride=stride, padding=padding, dilation=dilation,
                                     groups=groups)  # fmt: skip
     x = empty(shape, g.dtype)
-    _run("conv_input", _geometry(shape, w.shape, g.shape[1:3], stride, padding, dilation, groups), made, x, g, w, b)
+    geometry = _geometry(shape, w.shape, g.shape[1:3], stride, padding, dilation, groups, made)
+    _run("conv_input", geometry, made, x, g, w, bias=b)
     return x
 
 
@@ -104,13 +147,10 @@ def conv_weight(
     """As the reference, to rounding."""
     shape = (*size, x.shape[3] // groups, g.shape[3])
     terms = g.shape[0] * g.shape[1] * g.shape[2]
-    made = _plan(x, size[0] * size[1] * shape[2], shape[3] // groups, groups, terms, split=True)
+    made = _plan(x, size[0] * size[1] * shape[2], shape[3] // groups, groups, terms)
     if not (usable(x, g) and fits(made, terms)):
         return reference.conv_weight(x, g, size=size, stride=stride, padding=padding, dilation=dilation, groups=groups)
     w = empty(shape, x.dtype)
-    parts = empty((made.parts, *shape), x.dtype) if made.parts > 1 else w
-    geometry = _geometry(x.shape, shape, g.shape[1:3], stride, padding, dilation, groups, made.parts, made.stretch)
-    _run("conv_weight", geometry, made, parts, x, g)
-    if made.parts > 1:
-        launch("conv", "add_parts", x.dtype, flat(w.size), parts, w, made.parts, np.int64(w.size), TILE=made.tile)
+    geometry = _geometry(x.shape, shape, g.shape[1:3], stride, padding, dilation, groups, made)
+    _run("conv_weight", geometry, made, w, x, g)
     return w

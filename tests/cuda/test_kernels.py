@@ -102,6 +102,7 @@ def test_convolution(g: Any, dtype: str, seed: int) -> None:
 # Tiles of 64 × 64 by 16 terms and of 128 × 128, whole and not; a split sum; the DCGAN's 5 × 5 with stride 2
 LARGE = [
     ((2, 7, 7, 20), (5, 5, 20, 70), {"stride": (2, 2), "padding": ((1, 2), (1, 2)), "dilation": (1, 1), "groups": 1}),
+    ((2, 9, 12, 36), (3, 3, 36, 132), {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}),
     ((3, 12, 9, 65), (2, 1, 65, 129), {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}),
 ]
 
@@ -115,13 +116,65 @@ def large(case: Any, dtype: str) -> tuple[Any, Any, Any, Any]:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("processors", [1, 132])
-@pytest.mark.parametrize("case", LARGE, ids=["strided", "wide"])
+@pytest.mark.parametrize("case", LARGE, ids=["strided", "vectors", "wide"])
 def test_convolution_over_several_tiles(case: Any, processors: int, dtype: str, monkeypatch: Any) -> None:
     monkeypatch.setattr(import_module("tinyart.kernels.cuda.conv"), "multiprocessors", lambda: processors)
     x, w, v, how = large(case, dtype)
     check("conv", x, w, **how, tolerance=4)
     check("conv_input", v, w, size=x.shape[1:3], **how, tolerance=4)
     check("conv_weight", x, v, size=w.shape[:2], **how, tolerance=4)
+
+
+SIZES = st.tuples(st.integers(1, 3), st.integers(1, 3))
+
+
+@given(data=st.data(), groups=st.integers(1, 2), cg=st.sampled_from([1, 3, 4, 8, 20]), seed=st.integers(0, 99),
+       og=st.sampled_from([1, 2, 4, 12, 36]), kernel=SIZES, stride=SIZES, dilation=SIZES, out=SIZES, tf32=st.booleans(),
+       processors=st.sampled_from([1, 40]))  # fmt: skip
+@settings(max_examples=40)
+def test_every_tile_of_a_convolution_with_and_without_vectors(
+    data: Any, groups: int, cg: int, og: int, kernel: Any, stride: Any, dilation: Any, out: Any, tf32: bool,
+    processors: int, seed: int,
+) -> None:  # fmt: skip
+    conv, rng = import_module("tinyart.kernels.cuda.conv"), np.random.default_rng(seed)
+    tiles = conv.TILES_TF32 if tf32 else conv.TILES
+    tile = data.draw(st.sampled_from([*tiles]))
+    pads = [int(rng.integers(0, d * (k - 1) + 1)) for k, d in zip(kernel, dilation, strict=True)]
+    size = [(n - 1) * s + d * (k - 1) + 1 - p
+            for n, s, d, k, p in zip(out, stride, dilation, kernel, pads, strict=True)]
+    how = {"stride": stride, "padding": tuple((0, p) if seed % 2 else (p, 0) for p in pads), "dilation": dilation,
+           "groups": groups}  # fmt: skip
+    launched = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conv, "TILES_TF32" if tf32 else "TILES", {tile: tiles[tile]})
+        patch.setattr(conv, "multiprocessors", lambda: processors)
+        patch.setattr(import_module("tinyart.kernels.cuda.precision"), "tf32", tf32)
+        patch.setattr(conv, "launch", lambda *a, _run=conv.launch, **k: (launched.append((a[1], k)), _run(*a, **k)))
+        conv.plan.cache_clear()
+        x, w = (rng.integers(-8, 8, shape).astype("float32")  # which TF32 holds exactly
+                for shape in ((2, *size, groups * cg), (*kernel, cg, groups * og)))
+        y = reference.conv(x, w, **how)
+        b, c = (rng.integers(-8, 8, a.shape[3]).astype("float32") for a in (y, x))
+        check("conv", x, w, *[b][: seed % 2], exact=True, **how)
+        check("conv_input", y % 16, w, *[c][: seed % 2], size=x.shape[1:3], exact=True, **how)
+        check("conv_weight", x, y % 16, size=kernel, exact=True, **how)
+    conv.plan.cache_clear()
+    assert {(k["ROWS"], k["COLUMNS"]) for _, k in launched} == {tile}
+    found = {name: (k["LEFT"], k["RIGHT"]) for name, k in launched if name != "add_parts"}
+    left, right = (4 if channels % 4 == 0 else 1 for channels in (cg, og))
+    assert found == {"conv": (left, right), "conv_input": (right, right), "conv_weight": (left, right)}
+
+
+def test_an_array_that_begins_between_vectors_is_read_by_elements(monkeypatch: Any) -> None:
+    conv, widths = import_module("tinyart.kernels.cuda.conv"), []
+    monkeypatch.setattr(conv, "launch", lambda *a, _run=conv.launch, **k: (widths.append(k["LEFT"]), _run(*a, **k)))
+    memory = np.arange(1 + 2 * 3 * 3 * 4, dtype="float32")
+    w = np.ones((2, 2, 4, 4), "float32")
+    how = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}
+    for first, width in ((0, 4), (1, 1)):
+        widths.clear()
+        check("conv", memory[first:][:72].reshape(2, 3, 3, 4), w, **how)
+        assert {*widths} == {width}
 
 
 @pytest.mark.parametrize("processors", [1, 132])

@@ -17,25 +17,60 @@ def _modules(cupy: Any) -> None:
     from tinyart.kernels.cuda import blas, conv, index, launch, layer, norm, optim, rows
 
 
-@given(rows_=SIZES, columns=SIZES, batch=st.integers(1, 64), terms=SIZES, split=st.booleans(), double=st.booleans(),
+@given(rows_=SIZES, columns=SIZES, batch=st.integers(1, 64), terms=SIZES, double=st.booleans(), tf32=st.booleans(),
        processors=st.integers(1, 200))  # fmt: skip
-def test_convolution(rows_: int, columns: int, batch: int, terms: int, split: bool, double: bool,
+def test_convolution(rows_: int, columns: int, batch: int, terms: int, double: bool, tf32: bool,
                      processors: int) -> None:
-    made = conv.plan(rows_, columns, batch, terms=terms, split=split, double=double, processors=processors)
-    assert made.tile in (64, 128)
-    assert not (double and made.tile == 128)  # its tiles would take more than the 48 KiB of shared memory
-    for blocks, length in zip(made.grid, (rows_, columns), strict=False):
-        assert (blocks - 1) * made.tile < length <= blocks * made.tile or (blocks, length) == (0, 0)
+    made = conv.plan(rows_, columns, batch, terms, double=double, tf32=tf32, processors=processors)
+    assert (made.rows, made.columns) in (conv.TILES_DOUBLE if double else conv.TILES_TF32 if tf32 else conv.TILES)
+    for blocks, length, tile in zip(made.grid, (rows_, columns), made[1:], strict=False):
+        assert (blocks - 1) * tile < length <= blocks * tile or (blocks, length) == (0, 0)
     assert made.grid[2] == batch * made.parts <= 65535
-    if split:  # the stretches hold every term once, and none is empty
-        assert made.stretch % 16 == 0
-        assert (made.parts - 1) * made.stretch < max(1, terms) <= made.parts * made.stretch
-        assert made.parts == 1 or made.grid[0] * made.grid[1] * made.grid[2] <= 2 * processors
+    assert made.stretch % 16 == 0  # the stretches hold every term once, and none is empty
+    assert (made.parts - 1) * made.stretch < max(1, terms) <= made.parts * made.stretch
+    assert made.parts == 1 or made.grid[0] * made.grid[1] * made.grid[2] <= 8 * processors
+
+
+@pytest.mark.parametrize(("what", "rows_", "columns", "batch", "terms", "tile", "cut"), [
+    ("the generator's first layer", 256 * 49, 128, 1, 6400, (128, 128), True),  # 98 tiles on 132 processors
+    ("its gradient", 256 * 49, 256, 1, 3200, (128, 128), True),
+    ("its weights'", 3200, 256, 1, 256 * 49, (128, 128), True),
+    ("the second, in four phases", 256 * 49, 64, 4, 9 * 128, (128, 64), False),
+    ("the last: one channel", 256 * 196, 1, 4, 9 * 64, (256, 4), False),
+    ("a first layer's weights", 25, 64, 1, 256 * 196, (64, 64), True),
+    ("many pixels and channels", 10**6, 512, 1, 1152, (128, 128), False),
+])  # fmt: skip
+def test_a_convolutions_tile_is_as_narrow_as_its_result(
+        what: str, rows_: int, columns: int, batch: int, terms: int, tile: Any, cut: bool) -> None:
+    made = conv.plan(rows_, columns, batch, terms, double=False, tf32=False, processors=132)
+    assert (made[1:3], made.parts > 1) == (tile, cut), what
+
+
+def test_what_is_fetched_at_once() -> None:
+    """Of each operand four channels where its groups have a multiple of four and memory is aligned."""
+    def both(*what: Any) -> tuple[int, int]:
+        return tuple(conv.widths(*what).values())  # type: ignore[return-value]
+
+    assert {both(kernel, 64, 128, True) for kernel in ("conv", "conv_input", "conv_weight")} == {(4, 4)}
+    assert {both(kernel, 64, 128, False) for kernel in ("conv", "conv_input", "conv_weight")} == {(1, 1)}
+    assert both("conv", 1, 64, True) == both("conv_weight", 3, 64, True) == (1, 4)  # a discriminator's first layer
+    assert both("conv_input", 1, 64, True) == (4, 4)  # a generator's last
+    assert both("conv", 4, 6, True) == (4, 1)
+
+
+@given(n=st.integers(0, 2**31 - 1), d=st.integers(1, 100) | st.integers(1, 2**31 - 1))
+def test_division_by_multiplying(n: int, d: int) -> None:
+    multiplier, shift = conv.divisor(d)
+    assert multiplier < 2**32
+    assert (n * multiplier >> 32) + n < 2**32
+    assert (n * multiplier >> 32) + n >> shift == n // d
 
 
 def test_shared_memory_of_the_largest_tiles() -> None:
-    for tile, size in ((128, 4), (64, 8)):
-        assert 2 * 2 * 16 * (tile + 8) * size <= 48 << 10
+    """Two buffers of both operands' parts, and a place for each row: CUDA gives a block 48 KiB."""
+    for tiles, size in ((conv.TILES, 4), (conv.TILES_TF32, 4), (conv.TILES_DOUBLE, 8)):
+        for rows_, columns in tiles:
+            assert 2 * 16 * (rows_ + columns) * size + 16 * rows_ <= 48 << 10
 
 
 @given(count=st.integers(0, 10**7), columns=st.integers(1, 5000), processors=st.integers(1, 200))
