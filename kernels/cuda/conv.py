@@ -9,7 +9,7 @@ import numpy as np
 from .. import reference
 from ..reference.conv import Array, Padding, Pair, output_size
 from . import precision
-from .launch import LIMIT, Grid, empty, flat, launch, multiprocessors, plain, usable
+from .launch import LIMIT, Grid, empty, launch, multiprocessors, plain, usable
 
 _GEOMETRY = np.dtype([(name, np.int32) for name in (
     ["n", "h", "w", "c", "oh", "ow", "o", "kh", "kw", "sh", "sw", "ph", "pw", "dh", "dw", "groups", "parts", "stretch",
@@ -47,8 +47,8 @@ def plan(rows: int, columns: int, batch: int, terms: int, *, double: bool, tf32:
         grid = -(-rows // tile[0]), -(-columns // tile[1]), batch * parts
         each = -(-grid[0] * grid[1] * grid[2] // processors)  # blocks to a processor, two of which fill it
         time = (each + 0.4 * (each % 2)) * (stretch + 4) * tile[0] * tile[1] / share
-        if parts > 1:  # in the same unit, 1/8 of a cycle: a launch, and 8 bytes of memory for each element of a part
-            time += 40_000 + 5 * parts * rows * columns * batch / processors
+        if parts > 1:  # in the same unit, 1/8 of a cycle: a launch, waiting once for 16 parts, 8 bytes for each element
+            time += 40_000 + parts * (400 + 5 * rows * columns * batch / processors)
         return time, Plan(grid, *tile, parts, stretch * _SLICE)
 
     tiles = TILES_DOUBLE if double else TILES_TF32 if tf32 else TILES
@@ -98,8 +98,8 @@ def _run(kernel: str, geometry: Any, made: Plan, out: Array, *arrays: Array | No
     parts = empty((made.parts, *out.shape), out.dtype) if made.parts > 1 else out
     launch("conv", kernel, out.dtype, made.grid, geometry, *given, parts, **macros)
     if made.parts > 1:
-        launch("conv", "add_parts", out.dtype, flat(out.size), parts, None if bias is None else plain(bias), out,
-               made.parts, out.shape[-1], np.int64(out.size), **macros)  # fmt: skip
+        launch("conv", "add_parts", out.dtype, (-(-out.size // 256), 1, 1), parts,
+               None if bias is None else plain(bias), out, made.parts, out.shape[-1], np.int64(out.size), **macros)
 
 
 def _plan(a: Array, rows: int, columns: int, batch: int, terms: int) -> Plan:
