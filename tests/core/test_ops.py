@@ -184,6 +184,7 @@ def test_a_number_has_an_axis_0_as_in_numpy() -> None:
         x = leaf(2.0)
         y = getattr(ta, name)(x, 0)
         assert y.shape == ta.grad(y, x).shape == ()
+    assert (ta.mean(2.0, 0).item(), ta.var(2.0).item()) == (2.0, 0.0)
 
 
 def test_variance_with_correction(rng: np.random.Generator) -> None:

@@ -160,7 +160,8 @@ def test_numba_kernels_agree_with_cuda_c(dtype: str) -> None:
     ours.adam_(*state, **same)
     theirs.adam_all_(*([a] for a in again), **same)
     for found, expected in zip(state, again, strict=True):
-        np.testing.assert_allclose(found.get(), expected.get(), rtol=64 * np.finfo(dtype).eps)
+        np.testing.assert_allclose(found.get(), expected.get(), rtol=64 * np.finfo(dtype).eps,
+                                   atol=64 * np.finfo(dtype).eps)  # a parameter of 1 can lose all but its rounding
 
 
 def test_arrays_of_other_libraries_are_shared() -> None:

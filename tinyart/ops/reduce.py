@@ -3,6 +3,8 @@
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tinyart.errors import ArgumentError
 from tinyart.graph import apply
 from tinyart.ops.op import Op
@@ -82,7 +84,8 @@ def var(x: Any, axis: Axis = None, keepdims: bool = False, correction: int = 0) 
 
 
 def _count(x: Any, axis: Axis) -> float:
-    return float(math.prod(x.shape[a] for a in _axes(axis, x.ndim)))
+    shape = np.shape(x)
+    return float(math.prod(shape[a] for a in _axes(axis, len(shape))))
 
 
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> "Tensor":
