@@ -1,8 +1,10 @@
 """The benchmark suite: libraries compute the same, what does not is reported, the README says what was measured."""
 
+import argparse
 import dataclasses
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tinyart.kernels.cpu import bfloat16
 
 import tinyart as ta
 from benchmarks import __main__ as suite
@@ -59,6 +62,41 @@ def test_libraries_compute_the_same(row: Any, contender: str) -> None:
         pytest.skip("no peer in this row")
     theirs = answers(contender, row)
     assert verdict(row, answers("tinyart", row), theirs) is None
+
+
+def test_another_precision_is_measured_where_there_are_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suite, "ROWS", dict(suite.ROWS))
+    monkeypatch.setenv("BENCHMARK_PRECISION", "float32")
+    options = argparse.Namespace(out=suite.RESULTS)
+    suite.measure_in("bfloat16", options)
+    assert options.out.name == "suite_bfloat16.json"
+    assert {row.kind for row in suite.ROWS.values()} == {"training", "convolution", "product"}
+    assert {peer for row in suite.ROWS.values() for peer in row.peers} == {"torch", "torch.compile"}
+
+
+BFLOAT16 = """
+from benchmarks import measure, rows
+from tinyart.kernels.cpu import precision
+for row in ({rows}):
+    ours, theirs, exact = [], [], []
+    for found, contender, on in ((ours, "tinyart", True), (theirs, "torch", True), (exact, "tinyart", False)):
+        work = measure.build(contender, row)[1]
+        precision.bfloat16 = on
+        found += [number for answer in measure.check(work) for number in answer]
+    apart, rounded = (max(abs(a - b) for a, b in zip(ours, other)) / max(map(abs, other)) for other in (theirs, exact))
+    print(rounded > 0, apart < 0.02)
+"""
+
+
+def test_bfloat16_is_measured_in_both_libraries() -> None:
+    pytest.importorskip("torch")
+    if not bfloat16.SUPPORTED:
+        pytest.skip("needs a processor with AVX512-BF16")
+    made = """rows.vae("vae", 16, hidden=64, latent=8), rows.dcgan("dcgan", 28, 1, 4, width=8),
+        rows.Product("p", 32, 64, 48, "forward")"""
+    done = subprocess.run([sys.executable, "-c", BFLOAT16.format(rows=made)], cwd=suite.ROOT, capture_output=True,
+                          text=True, env=os.environ | {"BENCHMARK_PRECISION": "bfloat16"})  # fmt: skip
+    assert done.stdout == 3 * "True True\n", done.stdout + done.stderr
 
 
 def test_training_changes_the_loss_at_every_step() -> None:
