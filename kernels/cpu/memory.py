@@ -1,7 +1,7 @@
 """Memory for large arrays that begins where a cache line does.
 
 NumPy's begins at any multiple of 16 bytes: with AVX-512 each vector then lies in two lines, with AVX2 every second one,
-and is read and written twice. Adam on a million numbers takes half as long in aligned arrays (AVX-512, one core).
+and is read and written twice.
 """
 
 import math

@@ -240,7 +240,7 @@ def _max_windows(first: int, end: int, g: Array, x: Array, y: Array, gx: Array, 
             for j in range(y.shape[2]):
                 c0, c1 = _inside(j * stride_across - left, across, width)
                 window, begin = ((n * y.shape[1] + i) * y.shape[2] + j) * channels, (n * height * width + c0) * channels
-                if (r1 - r0, c1 - c0) == (2, 2):  # by far the most, and three times as fast without inner loops
+                if (r1 - r0, c1 - c0) == (2, 2):  # by far the most, and faster without inner loops
                     a, b = begin + r0 * line, begin + r0 * line + line
                     for c in range(channels):
                         largest = best[window + c]
