@@ -31,9 +31,9 @@ from benchmarks.chart import chart
 from benchmarks.measure import measure
 from benchmarks.report import OURS, table, with_table
 from benchmarks.rows import CUDA_ROWS, ROWS
-from tinyart.backend import cupy, to_device
+from tinyart.backend import cupy, set_matmul_precision, to_device
 from tinyart.data.files import replacing
-from tinyart.errors import DeviceError
+from tinyart.errors import ArgumentError, DeviceError
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -106,6 +106,12 @@ def measure_on_the_gpu(options: argparse.Namespace) -> None:
 
 def measure_in(precision: str, options: argparse.Namespace) -> None:
     """The rows that have products; on a CPU, where the other libraries do not choose, only in PyTorch (autocast)."""
+    if (device := {"tf32": "cuda", "bfloat16": "cpu"}[precision]) != options.device:
+        raise SystemExit(f"--precision {precision} is for --device {device}")
+    try:
+        set_matmul_precision(precision)
+    except ArgumentError as error:
+        raise SystemExit(str(error)) from error
     os.environ["BENCHMARK_PRECISION"] = precision
     if options.out in (RESULTS, CUDA_RESULTS):
         options.out = options.out.with_stem(f"{options.out.stem}_{precision}")

@@ -67,11 +67,24 @@ def test_libraries_compute_the_same(row: Any, contender: str) -> None:
 def test_another_precision_is_measured_where_there_are_products(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suite, "ROWS", dict(suite.ROWS))
     monkeypatch.setenv("BENCHMARK_PRECISION", "float32")
-    options = argparse.Namespace(out=suite.RESULTS)
+    monkeypatch.setattr(suite, "set_matmul_precision", lambda precision: None)
+    options = argparse.Namespace(out=suite.RESULTS, device="cpu")
     suite.measure_in("bfloat16", options)
     assert options.out.name == "suite_bfloat16.json"
     assert {row.kind for row in suite.ROWS.values()} == {"training", "convolution", "product"}
     assert {peer for row in suite.ROWS.values() for peer in row.peers} == {"torch", "torch.compile"}
+
+
+@pytest.mark.parametrize(("precision", "device", "said"), [
+    ("tf32", "cpu", "--precision tf32 is for --device cuda"),
+    ("bfloat16", "cuda", "--precision bfloat16 is for --device cpu"),
+    ("bfloat16", "cpu", "expected a processor with AVX512-BF16, got 'bfloat16'"),
+])  # fmt: skip
+def test_a_precision_that_is_not_there_is_one_sentence(
+        precision: str, device: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bfloat16, "SUPPORTED", False)
+    with pytest.raises(SystemExit, match=said):
+        suite.measure_in(precision, argparse.Namespace(out=suite.RESULTS, device=device))
 
 
 BFLOAT16 = """

@@ -127,7 +127,7 @@ def apply(op: Any, *inputs: Any, **settings: Any) -> Any:
     results = (as_array(made),) if single else [as_array(r) for r in made]
     if _mode.anomaly:
         _refuse_nan(op.name, "result", results, users_line())
-    base = variables[0].version if op.view else None
+    base = variables[0].version if op.view else None  # a view's base is an array like it: kernels/cpu/memory.py
     if single:
         made = results[0]
         node = Node(op, edges, ((made.shape, made.dtype),)) if tracked else None

@@ -20,9 +20,9 @@ torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = PRECIS
 torch.backends.cudnn.benchmark = True
 
 
-def lower() -> Any:
-    """Within, and in each call of what it decorates, layers multiply in bfloat16 if that is what is measured."""
-    return torch.autocast(DEVICE, torch.bfloat16, enabled=PRECISION == "bfloat16")
+def lower(function: Any) -> Any:
+    """The same with autocast, if bfloat16 is what is measured: else not even a call more."""
+    return torch.autocast(DEVICE, torch.bfloat16)(function) if PRECISION == "bfloat16" else function
 
 
 def lowered(x: Any) -> Any:
@@ -137,16 +137,16 @@ def training(row: Training, compiled: bool = False, mode: str | None = None) -> 
     optimizers = [torch.optim.Adam([p for name in part for p in nets[name].parameters() if p.requires_grad], lr=row.lr,
                                    betas=(row.beta1, 0.999), fused=True) for part in parts]
 
-    @lower()
+    @lower
     def d_loss_of(x: Any, fake: Any) -> Any:
         logits, n = nets["D"](torch.cat([x, fake])), len(x)
         return F.softplus(-logits[:n]).mean() + F.softplus(logits[n:]).mean()
 
-    @lower()
+    @lower
     def g_loss_of(fake: Any) -> Any:
         return F.softplus(-nets["D"](fake)).mean()
 
-    @lower()
+    @lower
     def loss_of(x: Any, y: Any = None) -> Any:
         if row.game == "vae":
             h = nets["encoder"](x)
@@ -160,7 +160,7 @@ def training(row: Training, compiled: bool = False, mode: str | None = None) -> 
             return F.mse_loss(nets["net"](x), y)
         return F.binary_cross_entropy_with_logits(nets["net"](x[:-1]), x[1:])
 
-    generate = nets.get("G") and lower()(nets["G"].__call__)
+    generate = nets.get("G") and lower(nets["G"])
     if compiled:
         d_loss_of, g_loss_of, loss_of = (torch.compile(f, mode=mode) for f in (d_loss_of, g_loss_of, loss_of))
         generate = generate and torch.compile(generate, mode=mode)

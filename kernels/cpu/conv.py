@@ -92,8 +92,8 @@ def conv(
     if precision.bfloat16 and w.shape[2] % 2 == 0:
         x, tile = bfloat16.neighbours(x), tile_of_pairs()
         w = bfloat16.rows(w.reshape(-1, w.shape[3])).reshape(*w.shape[:2], -1, w.shape[3])
-    winner = tile == TILE and _squares(x.shape, y.shape, w.shape, stride, padding, dilation, groups)
-    if y.size and not (winner and winograd.conv(x, w, start, y, (padding[0][0], padding[1][0]), _BLOCK)):
+    squares = tile == TILE and _squares(x.shape, y.shape, w.shape, stride, padding, dilation, groups)
+    if y.size and not (squares and winograd.conv(x, w, start, y, (padding[0][0], padding[1][0]), _BLOCK)):
         plan = _gather_plan(x.shape, w.shape, y.shape, stride, padding, dilation, groups, False)
         _apply(x, w, start, y, plan, tile)
     return y
@@ -113,8 +113,8 @@ def conv_input(
     tile = TILE
     if precision.bfloat16 and w.shape[3] // groups % 2 == 0:
         g, w, tile = bfloat16.neighbours(g), bfloat16.neighbours(w), tile_of_pairs()
-    winner = tile == TILE and _squares(x.shape, g.shape, w.shape, stride, padding, dilation, groups, True)
-    if x.size and not (winner and winograd.conv(
+    squares = tile == TILE and _squares(x.shape, g.shape, w.shape, stride, padding, dilation, groups, True)
+    if x.size and not (squares and winograd.conv(
             g, w[::-1, ::-1].swapaxes(2, 3), start, x, (2 - padding[0][0], 2 - padding[1][0]), _BLOCK)):  # fmt: skip
         plan = _gather_plan(g.shape, w.shape, x.shape, stride, padding, dilation, groups, True)
         _apply(g, w, start, x, plan, tile)

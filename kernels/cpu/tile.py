@@ -554,7 +554,8 @@ def _untransform(e: _Emit, a: Any, _: Any, c: Any, c_table: Any, tiles: Any, b: 
 
 # What `tile` computes: R rows of V vectors, the last one in part; fewer rows; one vector, in part; all of these flat; R
 # rows of channels, or of one vector or less of them; lines from rows; copies of V vectors, of one; winograd.py's
-# transforms; packed, in part, one vector; deal; dots of 1, 2, .. columns.
+# transforms; packed, in part, one vector; deal; dots of 1, 2, .. columns. With pairs also: couples of two rows, and of
+# neighbours; lines and copies that become pairs on the way.
 FULL, PART, SHORT, HALF, HALF_PART, FLAT = range(6)
 CHANNELS_FULL, CHANNELS_PART, TURN, COPY, COPY_HALF = range(2 * FLAT, 2 * FLAT + 5)
 TRANSFORM, UNTRANSFORM, PACKED, PACKED_PART, PACKED_HALF, DEAL, DOT_ONE = range(2 * FLAT + 5, 2 * FLAT + 12)
@@ -616,6 +617,7 @@ TILE = 0 if DISABLE_JIT else address_of(_tile, types.void(*[types.intp] * 12))
 
 @cache
 def tile_of_pairs() -> int:
+    """Compiled when it is first asked for: where a processor has no AVX512-BF16, LLVM could not."""
     return address_of(_tile_of_pairs, types.void(*[types.intp] * 12))
 
 

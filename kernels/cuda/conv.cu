@@ -11,9 +11,8 @@
 // result is small or narrow. With TF32 a warp makes ROWS/4 × COLUMNS/2 of them by tensor cores.
 //
 // LEFT and RIGHT, 4 or 1, are how many elements of an operand a thread fetches at once, which lie next to each other in
-// a group's channels where those are a multiple of four. For 8 terms of 128 × 128 a thread then executes 621 to 639
-// instructions on sm_90: 512 products, 32 reads of 16 bytes from shared memory, 2 from global memory, 2 to 8 writes,
-// and some 75 for places, the barrier and the loop. With ones it is 712 to 724.
+// a group's channels where those are a multiple of four. For 8 terms of 128 × 128 a thread then does 512 products, 32
+// reads of 16 bytes from shared memory, 2 from global memory, and 2 to 8 writes.
 //
 // The first two add a bias to each column, unless it is null, when they write.
 //

@@ -33,7 +33,7 @@ def logsumexp(x: Array, *, axis: Any, keepdims: bool) -> Array:
     m = _max(x, axis)
     m = np.where(np.isfinite(m), m, 0)
     total = np.log(np.sum(np.exp(x - m), axis=_axis(x, axis), keepdims=True)) + m
-    return total if keepdims else np.squeeze(total, axis=axis)
+    return total if keepdims else np.squeeze(total, axis=_axis(x, axis))
 
 
 def softmax(x: Array, *, axis: int) -> Array:
