@@ -19,7 +19,8 @@ Words = tuple[Any, ...]  # of np.uint64, each below 2³²
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _STEP0, _STEP1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
-_LOW, _32, _11, _8, _1 = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(11), np.uint64(8), np.uint64(1)
+_LOW = np.uint64(0xFFFFFFFF)
+_1, _8, _11, _16, _24, _32, _63 = (np.uint64(n) for n in (1, 8, 11, 16, 24, 32, 63))
 _F32, _F24, _F53 = np.float32(2**-32), np.float32(2**-24), 2.0**-53
 _MINUS_2, _TURN = np.float32(-2), np.float32(2 * math.pi)
 
@@ -108,15 +109,14 @@ def _uniform64(first: int, end: int, out: Array, start: Words, key: Words) -> No
 
 @compiled
 def _bernoulli(first: int, end: int, out: Array, start: Words, key: Words, threshold: Any) -> None:
-    out = out[4 * first : 4 * end]
+    fours = out.view(np.uint32)[first:end]  # a counter's four bytes at once: single ones are stored one by one
     s0, s1, s2, s3 = start
     k0, k1 = key
     for i in range(end - first):
         w0, w1, w2, w3 = _philox(np.uint64(first) + np.uint64(i), s0, s1, s2, s3, k0, k1)
-        out[4 * i] = w0 < threshold
-        out[4 * i + 1] = w1 < threshold
-        out[4 * i + 2] = w2 < threshold
-        out[4 * i + 3] = w3 < threshold
+        # Where a word is below the threshold, the difference wraps around and has its highest bit set.
+        fours[i] = ((w0 - threshold) >> _63 | (w1 - threshold) >> _63 << _8 | (w2 - threshold) >> _63 << _16
+                    | (w3 - threshold) >> _63 << _24)  # fmt: skip
 
 
 @compiled
