@@ -1,14 +1,16 @@
 """How the CPU kernels are compiled: at the first call, without Python's lock, and kept on disk for other processes."""
 
+import gc
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
-from numba.core import compiler
+from numba.core import compiler, event
 from numba.core.codegen import JITCodeLibrary
 from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 from numba.core.registry import CPUDispatcher
@@ -17,6 +19,37 @@ from . import blas
 
 _files = sorted(Path(__file__).parent.glob("*.py"))
 SOURCES = hashlib.sha256(b"".join([p.read_bytes() for p in _files] + [blas.NAME.encode()])).hexdigest()[:12]
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without garbage collection, which takes a tenth of the compiler's time to go through its objects again."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
+class _Listener(event.Listener):
+    """Numba says when it compiles; kernels one in the other, under its lock."""
+
+    def __init__(self) -> None:
+        self.open: list[Any] = []
+
+    def on_start(self, event: Any) -> None:
+        if event.data["dispatcher"].py_func.__module__.startswith(f"{__package__}."):
+            self.open.append(uncollected())
+            self.open[-1].__enter__()
+
+    def on_end(self, event: Any) -> None:
+        if event.data["dispatcher"].py_func.__module__.startswith(f"{__package__}."):
+            self.open.pop().__exit__(None, None, None)
+
+
+event.register("numba:compile", _Listener())
 
 
 def entry(function: Callable[..., Any]) -> Any:

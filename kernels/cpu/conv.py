@@ -92,9 +92,10 @@ def conv(
     if precision.bfloat16 and w.shape[2] % 2 == 0:
         x, tile = bfloat16.neighbours(x), tile_of_pairs()
         w = bfloat16.rows(w.reshape(-1, w.shape[3])).reshape(*w.shape[:2], -1, w.shape[3])
-    squares = tile == TILE and _squares(x.shape, y.shape, w.shape, stride, padding, dilation, groups)
-    if y.size and not (squares and winograd.conv(x, w, start, y, (padding[0][0], padding[1][0]), _BLOCK)):
-        plan = _gather_plan(x.shape, w.shape, y.shape, stride, padding, dilation, groups, False)
+    saving = _saving(x.shape, y.shape, w.shape, stride, padding, dilation, groups) if tile == TILE else None
+    left = saving.left if saving and winograd.conv(x, w, start, y, saving, _BLOCK) else _all(y)
+    if left:
+        plan = _gather_plan(x.shape, w.shape, y.shape, stride, padding, dilation, groups, False, left)
         _apply(x, w, start, y, plan, tile)
     return y
 
@@ -113,10 +114,10 @@ def conv_input(
     tile = TILE
     if precision.bfloat16 and w.shape[3] // groups % 2 == 0:
         g, w, tile = bfloat16.neighbours(g), bfloat16.neighbours(w), tile_of_pairs()
-    squares = tile == TILE and _squares(x.shape, g.shape, w.shape, stride, padding, dilation, groups, True)
-    if x.size and not (squares and winograd.conv(
-            g, w[::-1, ::-1].swapaxes(2, 3), start, x, (2 - padding[0][0], 2 - padding[1][0]), _BLOCK)):  # fmt: skip
-        plan = _gather_plan(g.shape, w.shape, x.shape, stride, padding, dilation, groups, True)
+    saving = _saving(x.shape, g.shape, w.shape, stride, padding, dilation, groups, True) if tile == TILE else None
+    left = saving.left if saving and winograd.conv(g, w, start, x, saving, _BLOCK) else _all(x)
+    if left:
+        plan = _gather_plan(g.shape, w.shape, x.shape, stride, padding, dilation, groups, True, left)
         _apply(g, w, start, x, plan, tile)
     return x
 
@@ -136,28 +137,38 @@ def conv_weight(
     if precision.bfloat16 and len(x) > 1:  # two images side by side
         x, g = (bfloat16.rows(a.reshape(len(a), -1)).reshape(-1, *a.shape[1:]) for a in (x, g))
         tile = tile_of_pairs()
+    saving = _saving(x.shape, g.shape, shape, stride, padding, dilation, groups) if tile == TILE else None
+    saved, left = None, _all(g)
+    if saving and winograd.conv_weight(x, g, made := empty(shape), saving, _BLOCK):
+        saved, left = made, saving.left
+    if saved is not None and not left:
+        return saved
     by_channel, geometry, jobs, tasks, parts, work = _weight_plan(x.shape, g.shape, shape, stride, padding, dilation,
-                                                                  groups)  # fmt: skip
+                                                                  groups, left)  # fmt: skip
     sums = empty((parts, math.prod(shape)))
     kernel = _weight_channels if by_channel else _weight
     share(kernel, len(tasks), _worth(len(tasks), work), x.reshape(-1), g.reshape(-1), sums.reshape(-1), geometry, jobs,
           tasks, tile)  # fmt: skip
-    total = sums[0]
-    if parts > 1:
-        total = empty(total.shape)
-        share(_total, total.size, _ELEMENTS, sums, total)
-    return total.reshape(shape)
+    if parts == 1 and saved is None:
+        return sums.reshape(shape)
+    total = empty(shape) if saved is None else saved
+    share(_total, total.size, _ELEMENTS, sums, total.reshape(-1), saved is not None)
+    return total
 
 
 @compiled
-def _total(first: int, end: int, sums: Array, total: Array) -> None:
+def _total(first: int, end: int, sums: Array, total: Array, add: bool) -> None:
     total = total[first:end]
-    for j in range(len(total)):
-        total[j] = 0
+    if not add:
+        total[:] = 0
     for part in range(len(sums)):
         row = sums[part, first:end]
         for j in range(len(total)):
             total[j] += row[j]
+
+
+def _all(y: Array) -> tuple[winograd.Area, ...]:
+    return ((0, y.shape[1], 0, y.shape[2]),) if y.size else ()
 
 
 def _fits(*arrays: Array) -> bool:
@@ -167,15 +178,16 @@ def _fits(*arrays: Array) -> bool:
 
 @lru_cache(128)
 def _gather_plan(source: Any, w: Any, y: Any, stride: Pair, padding: Padding, dilation: Pair, groups: int,
-                 transposed: bool) -> Any:  # fmt: skip
-    """What the compiled code needs to know of a geometry. Shapes are those of the arrays."""
+                 transposed: bool, areas: tuple[winograd.Area, ...]) -> Any:  # fmt: skip
+    """What the compiled code needs to know of a geometry and some areas of y. Shapes are those of the arrays."""
     axes = [
         (_spreading if transposed else _reading)(n, m, k, s, p[0], d)
         for n, m, k, s, p, d in zip(source[1:3], y[1:3], w[:2], stride, padding, dilation, strict=True)
     ]
     (down, down_order, step_down), (across, across_order, step_across) = axes
     order = (down_order[:, None] * w[1] + across_order).ravel()
-    (rows, row_classes), (columns, column_classes) = _classes(down), _classes(across)
+    rows, row_classes = _classes(down, [area[:2] for area in areas])
+    columns, column_classes = _classes(across, [area[2:] for area in areas])
     tasks, work = [], 0
     inner, width = source[3] // groups, y[3] // groups
     kind = _DOT if width <= len(DOT_ROWS) else _OUTER
@@ -183,13 +195,14 @@ def _gather_plan(source: Any, w: Any, y: Any, stride: Pair, padding: Padding, di
         kind = _CHANNELS
     kilobytes = 4 * _ROWS_AT_ONCE * (source[3] + y[3]) // 1000 + 1  # of source and y
     rows_at_once = _ROWS_AT_ONCE * max(1, min(16, _DEPTH // (order.size * inner), 130 // kilobytes))
-    for d, (_, tall, _, taps_down) in enumerate(row_classes):
-        for a, (_, wide, _, taps_across) in enumerate(column_classes):
-            first = np.arange(0, y[0] * tall * wide, rows_at_once)
-            count = np.minimum(y[0] * tall * wide - first, rows_at_once)
-            after = first * 1000 // (y[0] * tall * wide)  # thousandths of the images before it
-            work += y[0] * tall * wide * taps_down * taps_across
-            tasks.append(np.stack([np.full_like(first, d), np.full_like(first, a), first, count, after], axis=1))
+    for d, (*_, taps_down, tall, row_area) in enumerate(row_classes):
+        for a, (*_, taps_across, wide, column_area) in enumerate(column_classes):
+            if row_area == column_area:
+                first = np.arange(0, y[0] * tall * wide, rows_at_once)
+                count = np.minimum(y[0] * tall * wide - first, rows_at_once)
+                after = first * 1000 // (y[0] * tall * wide)  # thousandths of the images before it
+                work += y[0] * tall * wide * taps_down * taps_across
+                tasks.append(np.stack([np.full_like(first, d), np.full_like(first, a), first, count, after], axis=1))
     panels = width // COLUMNS * COLUMNS
     padded = width if kind != _OUTER else panels + padded_width(width - panels)
     geometry = _integers(kind, groups, inner, width, *source[1:], *y[1:], *w[:2], step_down, step_across, transposed,
@@ -202,15 +215,15 @@ def _gather_plan(source: Any, w: Any, y: Any, stride: Pair, padding: Padding, di
 
 
 @lru_cache(128)
-def _squares(x: Any, y: Any, w: Any, stride: Pair, padding: Padding, dilation: Pair, groups: int,
-             transposed: bool = False) -> bool:  # fmt: skip
-    """Whether winograd.py should compute it."""
-    if (*w[:2], *stride, *dilation, groups) != (3, 3, 1, 1, 1, 1, 1):
-        return False
-    pairs = [sum(n for _, n in _pairing(x[i], y[i], 3, 1, padding[i - 1][0], 1)) for i in (1, 2)]
-    inner, made = (w[3], x) if transposed else (w[2], y)
-    squares = [-(-n // 2) for n in made[1:3]]
-    return winograd.fits(inner, made[3], x[0] * math.prod(squares), x[0] * math.prod(pairs))
+def _saving(x: Any, y: Any, w: Any, stride: Pair, padding: Padding, dilation: Pair, groups: int,
+            transposed: bool = False) -> winograd.Plan | None:  # fmt: skip
+    """How winograd.py computes it, where that pays. x and y are those of the convolution, also of its transpose."""
+    if dilation != (1, 1) or groups > 1:
+        return None
+    source, made = (y, x) if transposed else (x, y)
+    taps = [(_spreading if transposed else _reading)(n, m, k, s, p[0], 1)[0][:, 2]
+            for n, m, k, s, p in zip(source[1:3], made[1:3], w[:2], stride, padding, strict=True)]
+    return winograd.plan(source, w, made, stride, padding, (taps[0], taps[1]), transposed)
 
 
 def _apply(source: Array, w: Array, start: Array, y: Array, plan: Any, tile: int) -> None:
@@ -261,17 +274,25 @@ def _spreading(size: int, out: int, kernel: int, stride: int, before: int, dilat
     return plan, np.array(order), step
 
 
-def _classes(plan: Array) -> tuple[Array, Array]:
-    """The pixels of y and of the source, class after class (out, 2); each class's start there, size, tap, taps."""
-    found, which, count = np.unique(plan[:, 1:], axis=0, return_inverse=True, return_counts=True)
-    order = np.argsort(which.ravel(), kind="stable")
-    return (np.stack([order, plan[order, 0]], axis=1),
-            np.column_stack([np.cumsum(count) - count, count, found]))  # fmt: skip
+def _classes(plan: Array, areas: list[tuple[int, int]]) -> tuple[Array, Array]:
+    """The pixels of y and of the source, class after class; each class's start there, tap, taps, size, area."""
+    pixels, classes, before = [], [], 0
+    for area, (first, end) in enumerate(areas):
+        found, which, count = np.unique(plan[first:end, 1:], axis=0, return_inverse=True, return_counts=True)
+        order = first + np.argsort(which.ravel(), kind="stable")
+        pixels.append(np.stack([order, plan[order, 0]], axis=1))
+        classes.append(np.column_stack([before + np.cumsum(count) - count, found, count, np.full_like(count, area)]))
+        before += len(order)
+    return np.concatenate(pixels), np.concatenate(classes)
 
 
 @lru_cache(128)
-def _weight_plan(x: Any, g: Any, w: Any, stride: Pair, padding: Padding, dilation: Pair, groups: int) -> Any:
-    """Jobs: pixels i0 to i1, j0 to j1 of g, taps a0 to a1, b0 to b1. Tasks: a part's images, its number, columns."""
+def _weight_plan(x: Any, g: Any, w: Any, stride: Pair, padding: Padding, dilation: Pair, groups: int,
+                 areas: tuple[winograd.Area, ...]) -> Any:  # fmt: skip
+    """Of some areas of g. Jobs: pixels i0 to i1, j0 to j1 of g, taps a0 to a1, b0 to b1.
+
+    Tasks: a part's images, its number, columns.
+    """
     (top, _), (left, _) = padding
     inner, width = w[2], g[3] // groups
     axes = list(zip(x[1:3], g[1:3], w[:2], stride, (top, left), dilation, strict=True))
@@ -280,12 +301,14 @@ def _weight_plan(x: Any, g: Any, w: Any, stride: Pair, padding: Padding, dilatio
         pairs = [[(i, i + n, k, k + 1) for k, (i, n) in enumerate(_pairing(*axis)) if n] for axis in axes]
     else:
         pairs = [[(np.min(rows[s : s + n, 0]), np.max(rows[s : s + n, 0]) + 1, tap, tap + taps)
-                  for s, n, tap, taps in classes if taps]
-                 for rows, classes in (_classes(_reading(*axis)[0]) for axis in axes)]  # fmt: skip
-    jobs = [(i0, i1, j0, j1, a0, a1, b0, b1) for i0, i1, a0, a1 in pairs[0] for j0, j1, b0, b1 in pairs[1]]
+                  for s, tap, taps, n, _ in classes if taps]
+                 for rows, classes in (_classes(_reading(*axis)[0], [(0, axis[1])]) for axis in axes)]  # fmt: skip
+    jobs = [(max(i0, y0), min(i1, y1), max(j0, x0), min(j1, x1), a0, a1, b0, b1) for y0, y1, x0, x1 in areas
+            for i0, i1, a0, a1 in pairs[0] for j0, j1, b0, b1 in pairs[1]
+            if max(i0, y0) < min(i1, y1) and max(j0, x0) < min(j1, x1)]  # fmt: skip
     work = x[0] * inner * g[3] * sum((i1 - i0) * (j1 - j0) * (a1 - a0) * (b1 - b0)
                                      for i0, i1, j0, j1, a0, a1, b0, b1 in jobs)  # fmt: skip
-    pixels = g[1] * g[2]
+    pixels = sum((i1 - i0) * (j1 - j0) for i0, i1, j0, j1 in areas)
     if by_channel:
         some = 1
     else:  # images at a time: 400 kB of them, and more where the inner sum would be short
@@ -300,7 +323,7 @@ def _weight_plan(x: Any, g: Any, w: Any, stride: Pair, padding: Padding, dilatio
         cuts = [0, width]
     tasks = [(n0, n1, p, t0, t1) for p, (n0, n1) in enumerate(pairwise(edges))
              for t0, t1 in pairwise(cuts)]  # fmt: skip
-    depth = (512 if inner >= ROWS else 2048) // (g[2] * some)
+    depth = (512 if inner >= ROWS else 2048) // (min(j1 - j0 for _, _, j0, j1 in areas) * some)
     geometry = _integers(groups, inner, width, *x[1:], *g[1:], *w[:2], *stride, top, left, *dilation, some,
                          max(1, depth))  # fmt: skip
     return by_channel, geometry, np.array(jobs, np.int64).reshape(-1, 8), np.array(tasks), parts, work
@@ -373,8 +396,8 @@ def _gather(first: int, end: int, source: Array, packed: Array, bias: Array, y: 
     for task in range(first, end):
         pixel, count = tasks[task, 2], tasks[task, 3]
         down, across = row_classes[tasks[task, 0]], column_classes[tasks[task, 1]]
-        first_row, tall, tap_down, taps_down = down[0], down[1], down[2], down[3]
-        first_column, wide, tap_across, taps_across = across[0], across[1], across[2], across[3]
+        first_row, tap_down, taps_down, tall = down[0], down[1], down[2], down[3]
+        first_column, tap_across, taps_across, wide = across[0], across[1], across[2], across[3]
         a_rows, c_rows = np.empty(count + SPARE, np.int64), np.empty(count + SPARE, np.int64)
         n, place = pixel // (tall * wide), pixel % (tall * wide)
         i, j, m = place // wide, place % wide, 0

@@ -6,6 +6,8 @@
     dot        c[m, n] = s[n] + Σ a[m, i, l] · b[n, i, l]        few columns: the lanes run along l
     turn       c[l, m] = a[m, l]                                 LANES rows at a time
     copy       c[m, l] = a[m, l]                                 l < k, and zeros up to whole vectors
+    line       c[m, n] = Σ F[m, j] Σ f[i] · a[i, j, n]           F a constant: one of winograd.py's forms, or A, or G
+    made       c[i, j, n] += f[i] · Σ F[j, m] · a[m, n]
     couple     c[l] = (a[l], b[l])                               rounded to bfloat16
     deal       c[m, l, r] = a[l, m·R + r]                        as `packed` reads it
 
@@ -32,7 +34,8 @@ from numba.core import cgutils, types
 from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
-from .compiling import SOURCES, compiled
+from .compiling import SOURCES, compiled, uncollected
+from .forms import FORMS, LINES, Matrix
 
 Array = Any
 
@@ -166,12 +169,15 @@ class _Emit:
         if self.pairs:
             dot = self.declare("llvm.x86.avx512bf16.dpbf16ps.512", self.vector, self.vector, _TWICE, _TWICE)
             total = self.builder.call(dot, [total, *(self.builder.bitcast(factor, _TWICE) for factor in (x, y))])
-        elif _FUSED:
-            fma = self.declare(f"llvm.fma.v{LANES}f32", *[self.vector] * 4)
-            total = self.builder.call(fma, [x, y, total])
         else:
-            total = self.builder.fadd(self.builder.fmul(x, y), total)
+            total = self.fused(x, y, total)
         self.builder.store(total, place)
+
+    def fused(self, x: Any, y: Any, z: Any) -> Any:
+        """x·y + z"""
+        if not _FUSED:
+            return self.builder.fadd(self.builder.fmul(x, y), z)
+        return self.builder.call(self.declare(f"llvm.fma.v{LANES}f32", *[self.vector] * 4), [x, y, z])
 
     def sums(self, rows: list[Any], counts: list[Any], add: Any = None, start: Any = None) -> list[list[Any]]:
         """A register for each vector of a row, which begins as what is there, or else at `start`; as 0 without both.
@@ -512,58 +518,91 @@ def _couple(along: bool) -> Any:
     return emit
 
 
-def _transform(e: _Emit, a: Any, a_table: Any, c: Any, _: Any, tiles: Any, __: Any, ___: Any, ____: Any, k: Any,
-               apart: Any, _____: Any) -> None:  # fmt: skip
-    """Bᵀ d B of winograd.py: 16 rows of k vectors to a tile -> 16 tables of rows, `apart`."""
+def _combine(e: _Emit, row: list[float], values: list[Any]) -> Any:
+    """Σ row[j]·values[j], not all of row 0."""
+    total: Any = None
+    for factor, value in zip(row, values, strict=True):
+        if factor in (1, -1) and total is not None:
+            total = (e.builder.fadd if factor == 1 else e.builder.fsub)(total, value)
+        elif factor == 1:
+            total = value
+        elif factor:
+            constant = ir.Constant(e.vector, [float(factor)] * LANES)
+            total = e.builder.fmul(value, constant) if total is None else e.fused(value, constant, total)
+    return total
+
+
+@contextmanager
+def _squares(e: _Emit, size: tuple[int, int], many: int, a: Any, a_table: Any, c: Any, c_table: Any, squares: Any,
+             factors: Any, rows: Any, k: Any, entries: Any, columns: Any) -> Iterator[tuple[Any, ...]]:  # fmt: skip
+    """Of each vector of each square: the factors, a's rows by columns and terms, c's places, and where in them it is.
+
+    a_table has `entries` rows of a for each square; c_table how far squares are apart in c, then where places begin.
+    """
     builder = e.builder
-
-    def along(x: list[Any]) -> list[Any]:
-        return [builder.fsub(x[0], x[2]), builder.fadd(x[1], x[2]), builder.fsub(x[2], x[1]), builder.fsub(x[1], x[3])]
-
-    with cgutils.for_range(builder, tiles) as tile:
-        rows = e.rows(a, builder.add(a_table, builder.mul(tile.index, _INDEX(8 * 16))), 16)
-        target = e.at(e.pointer(c), builder.mul(tile.index, builder.mul(k, _INDEX(LANES))))
+    splats = [e.splat(builder.load(e.at(e.pointer(factors), t), typ=_FLOAT), _FLOAT) for t in range(size[1])]
+    numbers = [[builder.add(e.entry(rows, _INDEX(t)), e.entry(columns, _INDEX(j))) for t in range(size[1])]
+               for j in range(size[0])]  # fmt: skip
+    apart, *to = (e.entry(c_table, _INDEX(p)) for p in range(many + 1))
+    with cgutils.for_range(builder, squares) as square:
+        table = builder.add(a_table, builder.mul(square.index, builder.mul(entries, _INDEX(8))))
+        a_rows = [[e.at(e.pointer(a), e.entry(table, number)) for number in column] for column in numbers]
+        places = [e.at(e.pointer(c), builder.mul(square.index, apart), place) for place in to]
         with cgutils.for_range(builder, k) as vector:
-            at = builder.mul(vector.index, _INDEX(LANES))
-            columns = [along([e.load(e.at(rows[4 * i + j], at)) for i in range(4)]) for j in range(4)]
-            for i in range(4):
-                for j, value in enumerate(along([column[i] for column in columns])):
-                    builder.store(value, e.at(target, at, builder.mul(apart, _INDEX(4 * i + j))), align=4)
+            yield splats, a_rows, places, builder.mul(vector.index, _INDEX(LANES))
 
 
-def _untransform(e: _Emit, a: Any, _: Any, c: Any, c_table: Any, tiles: Any, b: Any, __: Any, ___: Any, k: Any,
-                 apart: Any, ____: Any) -> None:  # fmt: skip
-    """Aᵀ m A + b: 16 tables of rows of k vectors, `apart` -> 4 rows to a tile."""
-    builder = e.builder
+def _line(matrix: Matrix, terms: int) -> Any:
+    """Place p: Σ matrix[p, j] Σ factors[t]·a[rows[t] + columns[j]], k vectors in each of many squares."""
 
-    def along(x: list[Any]) -> list[Any]:
-        return [builder.fadd(builder.fadd(x[0], x[1]), x[2]), builder.fsub(builder.fsub(x[1], x[2]), x[3])]
+    def emit(e: _Emit, a: Any, a_table: Any, c: Any, c_table: Any, squares: Any, factors: Any, rows: Any, _: Any,
+             k: Any, entries: Any, columns: Any) -> None:  # fmt: skip
+        with _squares(e, (len(matrix[0]), terms), len(matrix), a, a_table, c, c_table, squares, factors, rows, k,
+                      entries, columns) as (splats, sources, targets, at):  # fmt: skip
+            values = []
+            for column in sources:
+                total = e.builder.fmul(splats[0], e.load(e.at(column[0], at)))
+                for splat, source in zip(splats[1:], column[1:], strict=True):
+                    total = e.fused(splat, e.load(e.at(source, at)), total)
+                values.append(total)
+            for row, target in zip(matrix, targets, strict=True):
+                e.builder.store(_combine(e, row, values), e.at(target, at), align=4)
 
-    with cgutils.for_range(builder, tiles) as tile:
-        rows = e.rows(c, builder.add(c_table, builder.mul(tile.index, _INDEX(8 * 4))), 4)
-        source = e.at(e.pointer(a), builder.mul(tile.index, builder.mul(k, _INDEX(LANES))))
-        with cgutils.for_range(builder, k) as vector:
-            at = builder.mul(vector.index, _INDEX(LANES))
-            columns = [along([e.load(e.at(source, at, builder.mul(apart, _INDEX(4 * i + j)))) for i in range(4)])
-                       for j in range(4)]  # fmt: skip
-            bias = e.load(e.at(e.pointer(b), at))
-            for i in range(2):
-                for j, value in enumerate(along([column[i] for column in columns])):
-                    builder.store(builder.fadd(value, bias), e.at(rows[2 * i + j], at), align=4)
+    return emit
+
+
+def _made(matrix: Matrix) -> Any:
+    """Two rows of a += factors[t] · Σ matrix[j, p] times place p of c, for columns j and two rows t of a square."""
+
+    def emit(e: _Emit, a: Any, a_table: Any, c: Any, c_table: Any, squares: Any, factors: Any, rows: Any, _: Any,
+             k: Any, entries: Any, columns: Any) -> None:  # fmt: skip
+        with _squares(e, (len(matrix), 2), len(matrix[0]), a, a_table, c, c_table, squares, factors, rows, k, entries,
+                      columns) as (splats, targets, sources, at):  # fmt: skip
+            values = [e.load(e.at(source, at)) for source in sources]
+            for row, column in zip(matrix, targets, strict=True):
+                total = _combine(e, row, values)
+                for splat, target in zip(splats, column, strict=True):
+                    place = e.at(target, at)
+                    e.builder.store(e.fused(splat, total, e.load(place)), place, align=4)
+
+    return emit
 
 
 # What `tile` computes: R rows of V vectors, the last one in part; fewer rows; one vector, in part; all of these flat; R
-# rows of channels, or of one vector or less of them; lines from rows; copies of V vectors, of one; winograd.py's
-# transforms; packed, in part, one vector; deal; dots of 1, 2, .. columns. With pairs also: couples of two rows, and of
+# rows of channels, or of one vector or less of them; lines from rows; copies of V vectors, of one; packed, in part, one
+# vector; deal; dots of 1, 2, .. columns; for each form `made` and LINES. With pairs also: couples of two rows, and of
 # neighbours; lines and copies that become pairs on the way.
 FULL, PART, SHORT, HALF, HALF_PART, FLAT = range(6)
 CHANNELS_FULL, CHANNELS_PART, TURN, COPY, COPY_HALF = range(2 * FLAT, 2 * FLAT + 5)
-TRANSFORM, UNTRANSFORM, PACKED, PACKED_PART, PACKED_HALF, DEAL, DOT_ONE = range(2 * FLAT + 5, 2 * FLAT + 12)
+PACKED, PACKED_PART, PACKED_HALF, DEAL, DOT_ONE = range(2 * FLAT + 5, 2 * FLAT + 10)
+MADE, READ, GRADIENT, WEIGHTS, TOTAL = (DOT_ONE + len(DOT_ROWS) + n * len(FORMS) for n in range(5))
 _EMIT = (*[_outer(rows, vectors, part, flat) for flat in (False, True) for rows, vectors, part in (
     (ROWS, VECTORS, False), (ROWS, VECTORS, True), (FEW, VECTORS, False), (HALF_ROWS, 1, False), (HALF_ROWS, 1, True))],
          _channels(CHANNEL_ROWS, CHANNEL_VECTORS), _channels(CHANNEL_ROWS, 1), _turn(1), _copy(VECTORS), _copy(1),
-         _transform, _untransform, _packed(VECTORS, False), _packed(VECTORS, True), _packed(1, True), _deal,
-         *[_dot(n + 1) for n in range(len(DOT_ROWS))])  # fmt: skip
+         _packed(VECTORS, False), _packed(VECTORS, True), _packed(1, True), _deal,
+         *[_dot(n + 1) for n in range(len(DOT_ROWS))],
+         *[_made(form.made) for form in FORMS.values()],
+         *[_line(matrix(form), terms(r)) for matrix, terms in LINES for r, form in FORMS.items()])  # fmt: skip
 COUPLE_ROWS, COUPLE_ALONG, TURN_PAIRS, COPY_PAIRS, COPY_PAIRS_HALF = range(len(_EMIT), len(_EMIT) + 5)
 _EMIT_PAIRS = _couple(False), _couple(True), _turn(2), _copy(VECTORS, 2), _copy(1, 2)
 
@@ -576,6 +615,8 @@ def _any(pairs: bool) -> Any:
             end = builder.append_basic_block("end")
             switch = builder.switch(arguments[0], end)
             for number, emit in enumerate(_EMIT + _EMIT_PAIRS if pairs else _EMIT):
+                if pairs and MADE <= number < COUPLE_ROWS:
+                    continue  # of float32 alone
                 block = builder.append_basic_block(f"tile_{number}")
                 switch.add_case(_INDEX(number), block)
                 builder.position_at_end(block)
@@ -605,10 +646,11 @@ def _tile_of_pairs(which, a, a_table, c, c_table, tiles, b, steps, count, k, las
 def address_of(function: Callable[..., None], signature: Any) -> int:
     """The function's machine code, kept on disk as in compiling.py."""
     function.__qualname__ += "_" + SOURCES
-    try:
-        code: Any = numba.cfunc(signature, cache=True, error_model="numpy")(function)
-    except RuntimeError:
-        code = numba.cfunc(signature, error_model="numpy")(function)
+    with uncollected():
+        try:
+            code: Any = numba.cfunc(signature, cache=True, error_model="numpy")(function)
+        except RuntimeError:
+            code = numba.cfunc(signature, error_model="numpy")(function)
     return int(code.address)
 
 
