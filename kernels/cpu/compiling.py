@@ -2,8 +2,7 @@
 
 import gc
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,35 +20,30 @@ _files = sorted(Path(__file__).parent.glob("*.py"))
 SOURCES = hashlib.sha256(b"".join([p.read_bytes() for p in _files] + [blas.NAME.encode()])).hexdigest()[:12]
 
 
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Without garbage collection, which takes a tenth of the compiler's time to go through its objects again."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()
+class _Uncollected(event.Listener):
+    """No garbage collection while a kernel is compiled: to look through the compiler's objects takes a tenth as long.
 
-
-class _Listener(event.Listener):
-    """Numba says when it compiles; kernels one in the other, under its lock."""
+    Numba says when it begins and ends, under its lock; kernels that a kernel calls are compiled in between.
+    """
 
     def __init__(self) -> None:
-        self.open: list[Any] = []
+        self.depth, self.before = 0, True
 
     def on_start(self, event: Any) -> None:
         if event.data["dispatcher"].py_func.__module__.startswith(f"{__package__}."):
-            self.open.append(uncollected())
-            self.open[-1].__enter__()
+            if not self.depth:
+                self.before = gc.isenabled()
+                gc.disable()
+            self.depth += 1
 
     def on_end(self, event: Any) -> None:
         if event.data["dispatcher"].py_func.__module__.startswith(f"{__package__}."):
-            self.open.pop().__exit__(None, None, None)
+            self.depth -= 1
+            if not self.depth and self.before:
+                gc.enable()
 
 
-event.register("numba:compile", _Listener())
+event.register("numba:compile", _Uncollected())
 
 
 def entry(function: Callable[..., Any]) -> Any:

@@ -64,6 +64,7 @@ from .tile import (
     keep,
     multiply,
     padded_width,
+    panel,
     panel_width,
     tile_of_pairs,
 )
@@ -323,9 +324,9 @@ def _weight_plan(x: Any, g: Any, w: Any, stride: Pair, padding: Padding, dilatio
         cuts = [0, width]
     tasks = [(n0, n1, p, t0, t1) for p, (n0, n1) in enumerate(pairwise(edges))
              for t0, t1 in pairwise(cuts)]  # fmt: skip
-    depth = (512 if inner >= ROWS else 2048) // (min(j1 - j0 for _, _, j0, j1 in areas) * some)
+    depth = 128 if inner >= ROWS else 512
     geometry = _integers(groups, inner, width, *x[1:], *g[1:], *w[:2], *stride, top, left, *dilation, some,
-                         max(1, depth))  # fmt: skip
+                         depth)  # fmt: skip
     return by_channel, geometry, np.array(jobs, np.int64).reshape(-1, 8), np.array(tasks), parts, work
 
 
@@ -468,99 +469,71 @@ def _weight(first: int, end: int, x: Array, g: Array, sums: Array, geometry: Int
     groups, inner, columns, height, width, channels_in, rows_out, columns_out, channels_out = geometry[:9]
     kernel_down, kernel_across, stride_down, stride_across, top, left, dilation_down, dilation_across = geometry[9:17]
     some, depth = geometry[17:]
-    zero = np.int64(0)  # a 0 as it stands would have `multiply` compiled for it
+    zero, pixels = np.int64(0), rows_out * columns_out  # a 0 as it stands would have `panel` compiled for it
+    pitch = columns // COLUMNS * COLUMNS + panel_width(columns % COLUMNS)
+    packed, table = np.empty(groups * pitch * pixels * some, np.float32), np.empty(pixels * some, np.int64)
+    a_rows, c_rows = np.empty(_ROWS_AT_ONCE + SPARE, np.int64), np.empty(_ROWS_AT_ONCE + SPARE, np.int64)
+    spare, steps = np.empty(columns, np.float32), np.empty((depth, 2), np.int64)
+    for pixel in range(len(table)):
+        table[pixel] = pixel * channels_out
     for task in range(first, end):
         n0, n1, part, t0, t1 = tasks[task, 0], tasks[task, 1], tasks[task, 2], tasks[task, 3], tasks[task, 4]
         part *= kernel_down * kernel_across * inner * channels_out
         for r in range(kernel_down * kernel_across * inner * groups):
             row = part + r * columns
             sums[row + t0 : row + t1] = np.float32(0)
-        padded = t0 + (t1 - t0) // COLUMNS * COLUMNS
-        padded += panel_width(t1 - padded) - t0
-        pixels = rows_out * columns_out
-        pitch = (width + stride_across - 1) // stride_across  # pixels of one residue in a row
-        turned = np.empty(height * channels_in * stride_across * pitch * some + LANES, np.float32)
-        table = np.empty(stride_across * pitch * some + LANES, np.int64)
-        packed = np.empty(groups * padded * pixels * some, np.float32)
-        a_rows, c_rows = np.empty(_ROWS_AT_ONCE + SPARE, np.int64), np.empty(_ROWS_AT_ONCE + SPARE, np.int64)
-        spare, steps = np.empty(columns, np.float32), np.empty((depth, 2), np.int64)
         for n in range(n0, n1, some):
             images = min(some, n1 - n)
-            _turn(x, turned, table, n, images, height, width, channels_in, stride_across, pitch, tile)
-            for q in range(groups):
-                _pack_pixels(g, packed[q * padded * pixels * images :], n, images, pixels, channels_out,
-                             q * columns + t0, t1 - t0, tile)
-            line = stride_across * pitch * images  # from one channel, of one row, to the next
-            for r0 in range(0, rows_out, depth):
-                for job in range(len(jobs)):
-                    i0, i1, j0, j1 = max(jobs[job, 0], r0), min(jobs[job, 1], r0 + depth), jobs[job, 2], jobs[job, 3]
-                    a0, a1, b0, b1 = jobs[job, 4], jobs[job, 5], jobs[job, 6], jobs[job, 7]
-                    if i0 >= i1:
-                        continue
-                    for i in range(i1 - i0):
-                        steps[i, 0] = i * stride_down * channels_in * line
-                        steps[i, 1] = ((i0 + i) * columns_out + j0) * images
+            # A panel that is not full is read on into the next pixel; where g might end there, from a copy.
+            copied = columns % COLUMNS and g.size - (n + images) * pixels * channels_out < COLUMNS
+            unit, apart, panels = channels_out, columns, g.ctypes.data + 4 * n * pixels * channels_out
+            if copied:
+                for q in range(groups):
+                    for t in range(t0, t1, COLUMNS):
+                        call(tile, (COPY if t + LANES < t1 else COPY_HALF, panels + 4 * (q * columns + t),
+                                    table.ctypes.data, packed.ctypes.data + 4 * (q * pixels * images * pitch + t), 0,
+                                    pixels * images, 0, 0, 0, min(COLUMNS, t1 - t), pitch, 0))
+                unit, apart, panels = pitch, pixels * images * pitch, packed.ctypes.data
+            for job in range(len(jobs)):
+                i0, i1, j0, j1 = jobs[job, 0], jobs[job, 1], jobs[job, 2], jobs[job, 3]
+                a0, a1, b0, b1 = jobs[job, 4], jobs[job, 5], jobs[job, 6], jobs[job, 7]
+                image, i, j = 0, i0, j0
+                while image < images:
+                    count = 0
+                    while count < depth and image < images:  # row by row
+                        run = min(j1 - j, depth - count)
+                        source = ((image * height + i * stride_down) * width + j * stride_across) * channels_in
+                        pixel = (image * rows_out + i) * columns_out + j
+                        for r in range(run):
+                            steps[count + r, 0] = source + r * stride_across * channels_in
+                            steps[count + r, 1] = (pixel + r) * unit
+                        count, j = count + run, j + run
+                        if j == j1:
+                            i, j = i + 1, j0
+                            if i == i1:
+                                image, i = image + 1, i0
                     for q in range(groups):
                         m, left_over = 0, (a1 - a0) * (b1 - b0) * inner
                         for a in range(a0, a1):
-                            row = i0 * stride_down + a * dilation_down - top
                             for b in range(b0, b1):
-                                column = j0 * stride_across + b * dilation_across - left
-                                start = (row * channels_in + q * inner) * line
-                                start += (column % stride_across * pitch + column // stride_across) * images
+                                row, column = n * height + a * dilation_down - top, b * dilation_across - left
+                                start = (row * width + column) * channels_in + q * inner
                                 target = part + (a * kernel_across + b) * inner * channels_out + q * columns + t0
                                 for c in range(inner):
-                                    a_rows[m] = start + c * line
+                                    a_rows[m] = start + c
                                     c_rows[m] = target + c * channels_out
                                     m, left_over = m + 1, left_over - 1
-                                    if m == _ROWS_AT_ONCE or left_over == 0:
-                                        for r in range(m, m + SPARE):
-                                            a_rows[r] = a_rows[0]
-                                            c_rows[r] = (spare.ctypes.data - sums.ctypes.data) // 4
-                                        panels = packed.ctypes.data + 4 * q * padded * pixels * images
-                                        multiply(np.int64(turned.ctypes.data), a_rows, panels, pixels * images, steps,
-                                                 i1 - i0, zero, sums, zero, c_rows, m, t1 - t0, (j1 - j0) * images,
-                                                 zero, tile)
-                                        m = 0
-        keep((turned, packed, spare))
-
-
-@compiled
-def _turn(x: Array, turned: Array, table: Array, n: int, images: int, height: int, width: int, channels_in: int,
-          stride: int, pitch: int, tile: int) -> None:  # fmt: skip
-    """(n, H, W, C) -> (H, C, W mod stride, W // stride, n)"""
-    line = stride * pitch * images
-    for place in range(line):
-        residue, rest = place // (pitch * images), place % (pitch * images)
-        column = min(rest // images * stride + residue, width - 1)
-        table[place] = (rest % images * height * width + column) * channels_in
-    for place in range(line, line + LANES):
-        table[place] = table[0]
-    whole = channels_in - channels_in % LANES
-    for row in range(height):
-        first, to = (n * height + row) * width * channels_in, row * channels_in * line
-        call(tile, (TURN, x.ctypes.data + 4 * first, table.ctypes.data, turned.ctypes.data + 4 * to, 0,
-                    whole // LANES, 0, 0, (line + LANES - 1) // LANES, 0, line, 0))
-        for c in range(whole, channels_in):
-            for place in range(line):
-                turned[to + c * line + place] = x[first + table[place] + c]
-
-
-@compiled
-def _pack_pixels(g: Array, packed: Array, n: int, images: int, pixels: int, channels_out: int, first: int,
-                 columns: int, tile: int) -> None:  # fmt: skip
-    """(n, pixels, O) -> (panels, pixels, n, width)"""
-    table = np.empty(pixels * images, np.int64)
-    for p in range(pixels):
-        for m in range(images):
-            table[p * images + m] = (m * pixels + p) * channels_out
-    for t in range(0, columns, COLUMNS):
-        count = min(COLUMNS, columns - t)
-        width = panel_width(count)
-        target, source = t * pixels * images, n * pixels * channels_out + first + t
-        call(tile, (COPY if width == COLUMNS else COPY_HALF, g.ctypes.data + 4 * source, table.ctypes.data,
-                    packed.ctypes.data + 4 * target, 0, len(table), 0, 0, 0, count, width, 0))
-    keep((table,))
+                                    if m < _ROWS_AT_ONCE and left_over:
+                                        continue
+                                    for r in range(m, m + SPARE):
+                                        a_rows[r] = a_rows[0]
+                                        c_rows[r] = (spare.ctypes.data - sums.ctypes.data) // 4
+                                    for t in range(t0, t1, COLUMNS):
+                                        panel(np.int64(x.ctypes.data), a_rows, panels + 4 * (q * apart + t), steps,
+                                              count, sums.ctypes.data + 4 * (t - t0), c_rows, m, min(COLUMNS, t1 - t),
+                                              zero, zero, tile)  # fmt: skip
+                                    m = 0
+        keep((packed, table, spare))
 
 
 @compiled

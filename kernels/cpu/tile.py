@@ -34,7 +34,7 @@ from numba.core import cgutils, types
 from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
-from .compiling import SOURCES, compiled, uncollected
+from .compiling import SOURCES, compiled
 from .forms import FORMS, LINES, Matrix
 
 Array = Any
@@ -646,11 +646,10 @@ def _tile_of_pairs(which, a, a_table, c, c_table, tiles, b, steps, count, k, las
 def address_of(function: Callable[..., None], signature: Any) -> int:
     """The function's machine code, kept on disk as in compiling.py."""
     function.__qualname__ += "_" + SOURCES
-    with uncollected():
-        try:
-            code: Any = numba.cfunc(signature, cache=True, error_model="numpy")(function)
-        except RuntimeError:
-            code = numba.cfunc(signature, error_model="numpy")(function)
+    try:
+        code: Any = numba.cfunc(signature, cache=True, error_model="numpy")(function)
+    except RuntimeError:
+        code = numba.cfunc(signature, error_model="numpy")(function)
     return int(code.address)
 
 
@@ -672,6 +671,26 @@ panel_width = compiled(padded_width)  # for compiled code
 
 
 @compiled
+def panel(a: int, a_rows: Array, b: int, steps: Array, count: int, target: int, c_rows: Array, rows: int, columns: int,
+          k: int, start: int, tile: int) -> None:  # fmt: skip
+    """What `multiply` does for a panel. steps: offsets of numbers in a and b; k = 0 if each of them is one term."""
+    width = panel_width(columns)
+    height = ROWS if width == COLUMNS else HALF_ROWS
+    short = columns == COLUMNS and 0 < rows % ROWS <= FEW
+    tiles = (rows + height - 1) // height - short
+    whole = columns == width
+    which = ((FULL if whole else PART) if width == COLUMNS else HALF if whole else HALF_PART) + (0 if k else FLAT)
+    last = (start == 0) + (0 if whole else 2 * columns)
+    k, start = max(1, k), start if start else target
+    call(tile, (which, a, a_rows.ctypes.data, target, c_rows.ctypes.data, tiles, b, steps.ctypes.data, count, k, last,
+                start))
+    if short:
+        done = 8 * tiles * ROWS
+        call(tile, (which - FULL + SHORT, a, a_rows.ctypes.data + done, target, c_rows.ctypes.data + done, 1, b,
+                    steps.ctypes.data, count, k, last, start))
+
+
+@compiled
 def multiply(a: int, a_rows: Array, b: int, positions: int, steps: Array, count: int, first: int, c: Array,
               c_shift: int, c_rows: Array, rows: int, columns: int, k: int, start: int, tile: int) -> None:  # fmt: skip
     """c[rows, columns] = what is at `start`, or where that is 0 c, + a · b, panel by panel of `positions` rows.
@@ -689,19 +708,6 @@ def multiply(a: int, a_rows: Array, b: int, positions: int, steps: Array, count:
                 for j in range(terms):
                     wide[i * terms + j, 0] = steps[i, 0] + first + j
                     wide[i * terms + j, 1] = (steps[i, 1] + first + j) * width
-        panel, target = b + 4 * t * positions, c.ctypes.data + 4 * (c_shift + t)
-        height = ROWS if width == COLUMNS else HALF_ROWS
-        short = here == COLUMNS and 0 < rows % ROWS <= FEW
-        tiles = (rows + height - 1) // height - short
-        whole = here == width
-        which = (FULL if whole else PART) if width == COLUMNS else HALF if whole else HALF_PART
-        flat = FLAT if short_sums else 0
-        last = (start == 0) + (0 if whole else 2 * here)
-        from_row = start + 4 * t if start else target
-        call(tile, (which + flat, a, a_rows.ctypes.data, target, c_rows.ctypes.data, tiles, panel, wide.ctypes.data,
-                    len(wide), k, last, from_row))
-        if short:
-            done = 8 * tiles * ROWS
-            call(tile, (SHORT + flat, a, a_rows.ctypes.data + done, target, c_rows.ctypes.data + done, 1, panel,
-                        wide.ctypes.data, len(wide), k, last, from_row))
+        panel(a, a_rows, b + 4 * t * positions, wide, len(wide), c.ctypes.data + 4 * (c_shift + t), c_rows, rows, here,
+              0 if short_sums else k, start + 4 * t if start else start, tile)  # fmt: skip
     keep((wide,))

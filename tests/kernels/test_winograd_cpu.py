@@ -64,10 +64,10 @@ def test_against_the_reference(n: int, size: Any, kernel: Any, stride: Any, padd
         patch.setattr(winograd, "_areas", areas)
         cpu._saving.cache_clear()
         said = saying(patch)
-        # Few terms by F(2, 5) round as some hundred do: it multiplies by up to 5 and divides again, in both dimensions.
+        # One term alone rounds as several do: F(2, 5) multiplies it by up to 5 and divides again, in both dimensions.
         taps = [{len(range(r, k, s)) for r in range(min(k, s))} for k, s in zip(kernel, stride, strict=True)]
         check((n, height, width, c), (*kernel, c, o), SAME | {"padding": padding, "stride": stride}, seed,
-              rounding=200 if {5} in taps else 8)  # fmt: skip
+              rounding=200 if {5} in taps else 20)  # fmt: skip
     cpu._saving.cache_clear()
     known = taps[0] | taps[1] <= {1, 2, 3} != {1} or taps == [{5}, {5}]
     assert said == [True] * (3 if known and taps != [{1}, {1}] else 0)
