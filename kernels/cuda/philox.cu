@@ -78,10 +78,10 @@ KERNEL bernoulli(u64 key, u64 low, u64 high, const u64 *state, u64 threshold, bo
     }
 }
 
-// first + floor(w·range / 2^64)
+// first + floor(w·range / 2^64), where a range of 0 is one of 2^64
 KERNEL randint(u64 key, u64 low, u64 high, const u64 *state, u64 first, u64 range, u64 *out, long long n) {
     EACH_COUNTER(i, 2) {
         Words r = philox(key, low, high, state, i);
-        for (int k = 0; k < 2; k++) PUT(k, 2, first + __umul64hi(word64(r, k), range));
+        for (int k = 0; k < 2; k++) PUT(k, 2, first + (range ? __umul64hi(word64(r, k), range) : word64(r, k)));
     }
 }

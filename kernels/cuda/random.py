@@ -30,7 +30,8 @@ def bernoulli(key: int, counter: int, *, shape: tuple[int, ...], p: float, like:
 
 def randint(key: int, counter: int, *, shape: tuple[int, ...], low: int, high: int, like: Array) -> Array:
     """As the reference, bit for bit."""
-    return _filled("randint", key, counter, shape, np.int64, np.uint64(low % 2**64), np.uint64(high - low))
+    return _filled("randint", key, counter, shape, np.int64, np.uint64(low % 2**64),
+                   np.uint64((high - low) % 2**64))
 
 
 def _filled(kernel: str, key: int, counter: Any, shape: tuple[int, ...], dtype: Any, *more: Any) -> Array:
