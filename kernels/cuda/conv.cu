@@ -30,21 +30,15 @@
 #define DEPTH (RM * RN == 64 ? 8 : 16)  // then nothing is spilled
 #endif
 
-struct Divisor { u32 multiplier, shift; };  // n / d without a division, for n < 2^31 (Granlund & Montgomery 1994)
-
 struct Geometry {
     int n, h, w, c, oh, ow, o, kh, kw, sh, sw, ph, pw, dh, dw, groups, parts, stretch, cg, og;
     Divisor by_oh, by_ow, by_kw, by_cg, by_og;
 };
 
-template <int N>
-struct __align__(N * sizeof(real) < 16 ? N * sizeof(real) : 16) Pack { real v[N]; };
-
 // A place in an image, which may lie outside, or an offset of places: of a row and a term of the left operand one is a
 // place, the other an offset. `at` numbers elements, and wraps around below 0.
 struct __align__(16) Place { int y, x; u32 at; };
 
-static __device__ __forceinline__ int quotient(int n, Divisor d) { return (__umulhi(n, d.multiplier) + n) >> d.shift; }
 static __device__ Divisor divisor(u32 d) {
     u32 shift = 0;
     while (1u << shift < d) shift++;

@@ -8,8 +8,8 @@ import numpy as np
 
 from .. import reference
 from ..reference.conv import Array, Padding, Pair, output_size
-from . import precision
-from .launch import LIMIT, Grid, empty, launch, multiprocessors, plain, usable
+from . import depthwise, precision
+from .launch import LIMIT, Grid, divisor, empty, launch, multiprocessors, plain, usable
 
 _GEOMETRY = np.dtype([(name, np.int32) for name in (
     ["n", "h", "w", "c", "oh", "ow", "o", "kh", "kw", "sh", "sw", "ph", "pw", "dh", "dw", "groups", "parts", "stretch",
@@ -72,12 +72,7 @@ def widths(kernel: str, cg: int, og: int, aligned: bool) -> dict[str, int]:
     return {"LEFT": 4 if aligned and left % 4 == 0 else 1, "RIGHT": 4 if aligned and right % 4 == 0 else 1}
 
 
-def divisor(d: int) -> tuple[int, int]:
-    """What `quotient` in conv.cu multiplies by and shifts by."""
-    shift = max(0, d - 1).bit_length()
-    return ((1 << shift) - d << 32) // d + 1 if d else 1, shift
-
-
+@cache
 def _geometry(x: tuple[int, ...], w: tuple[int, ...], out: Pair, stride: Pair, padding: Padding, dilation: Pair,
               groups: int, made: Plan) -> Any:  # fmt: skip
     """Shapes of the image (N, H, W, C) and the weight (KH, KW, C/groups, O) as what the kernels are given."""
@@ -113,6 +108,8 @@ def conv(
     """As the reference, to rounding."""
     out = output_size(x.shape[1:3], w.shape[:2], stride, padding, dilation)
     shape = (x.shape[0], *out, w.shape[3])
+    if depthwise.takes(shape, w.shape, groups, (1, 1)) and usable(x, w, x if b is None else b):
+        return depthwise.image("depthwise", x, w, b, shape, stride, padding, dilation)
     rows = shape[0] * out[0] * out[1]
     made = _plan(x, rows, w.shape[3] // groups, groups, w.shape[0] * w.shape[1] * w.shape[2])
     if not (usable(x, w, x if b is None else b) and fits(made, rows)):
@@ -128,6 +125,8 @@ def conv_input(
 ) -> Array:  # fmt: skip
     """As the reference, to rounding."""
     shape = (g.shape[0], *size, w.shape[2] * groups)
+    if depthwise.takes(shape, w.shape, groups, stride) and usable(g, w, g if b is None else b):
+        return depthwise.image("depthwise_input", g, w, b, shape, stride, padding, dilation)
     phase = [-(-n // s) for n, s in zip(size, stride, strict=True)]  # of which the first is the largest
     rows = shape[0] * phase[0] * phase[1]
     taps = [-(-k // (s // math.gcd(s, d))) for k, s, d in zip(w.shape[:2], stride, dilation, strict=True)]  # at most
@@ -146,6 +145,8 @@ def conv_weight(
 ) -> Array:
     """As the reference, to rounding."""
     shape = (*size, x.shape[3] // groups, g.shape[3])
+    if depthwise.takes(g.shape, shape, groups, (1, 1)) and usable(x, g):
+        return depthwise.weight(x, g, shape, stride, padding, dilation)
     terms = g.shape[0] * g.shape[1] * g.shape[2]
     made = _plan(x, size[0] * size[1] * shape[2], shape[3] // groups, groups, terms)
     if not (usable(x, g) and fits(made, terms)):

@@ -9,7 +9,7 @@ enum Activation { NONE, RELU, LEAKY_RELU, SIGMOID, TANH };
 // y ← f(y + b)
 KERNEL bias_activation(real *y, const real *b, int activation, double slope, int columns, long long n) {
     FOR_EACH(i, n) {
-        real z = y[i] + b[i % columns], e;
+        real z = y[i] + b[(u32)i % columns], e;
         switch (activation) {
             case RELU: z = z < 0 ? (real)0 : z; break;
             case LEAKY_RELU: z = z > 0 ? z : (real)slope * z; break;
@@ -37,11 +37,4 @@ KERNEL activation_backward(const real *g, const real *y, real *h, double *parts,
         sum += v;
     }
     PART(sum);
-}
-
-// sums[c] = Σ_p parts[p, c]
-KERNEL add_column_parts(const double *parts, int count, real *sums, int columns) {
-    COLUMN;
-    const double sum = all_parts(parts, count, columns, c);
-    if (threadIdx.x < 32 && c < columns) sums[c] = (real)sum;
 }

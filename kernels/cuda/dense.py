@@ -40,5 +40,5 @@ def activation_backward(g: Array, y: Array, activation: str, slope: float = 0.0)
     parts = empty((made.parts, columns), np.float64)
     launch("dense", "activation_backward", g.dtype, made.grid, plain(g), plain(y), h, parts,
            _ACTIVATIONS.index(activation), float(slope), rows, columns, made.stretch)  # fmt: skip
-    launch("dense", "add_column_parts", g.dtype, (made.grid[0], 1, 1), parts, made.parts, sums, columns)
+    launch("reduce", "add_column_parts", g.dtype, (made.grid[0], 1, 1), parts, made.parts, sums, columns)
     return h, sums

@@ -30,8 +30,8 @@ def options(dtype: str, **macros: int) -> tuple[str, ...]:
 
 
 @cache
-def _function(name: str, kernel: str, flags: tuple[str, ...]) -> Any:
-    return cupy.RawModule(code=source(name), options=flags).get_function(kernel)
+def _function(name: str, kernel: str, dtype: np.dtype[Any], macros: tuple[tuple[str, int], ...]) -> Any:
+    return cupy.RawModule(code=source(name), options=options(dtype.name, **dict(macros))).get_function(kernel)
 
 
 def launch(name: str, kernel: str, dtype: Any, grid: Grid, *arguments: Any, **macros: int) -> None:
@@ -41,7 +41,7 @@ def launch(name: str, kernel: str, dtype: Any, grid: Grid, *arguments: Any, **ma
     """
     if 0 not in grid:
         plain = tuple(np.int32(a) if type(a) is int else np.float64(a) if type(a) is float else a for a in arguments)
-        _function(name, kernel, options(str(np.dtype(dtype)), **macros))(grid, (THREADS, 1, 1), plain)
+        _function(name, kernel, np.dtype(dtype), tuple(macros.items()))(grid, (THREADS, 1, 1), plain)
 
 
 def flat(n: int) -> Grid:
@@ -49,10 +49,16 @@ def flat(n: int) -> Grid:
     return -(-n // 1024), 1, 1
 
 
+def divisor(d: int) -> tuple[int, int]:
+    """What `quotient` in prelude.cuh multiplies by and shifts by."""
+    shift = max(0, d - 1).bit_length()
+    return ((1 << shift) - d << 32) // d + 1 if d else 1, shift
+
+
 def usable(*arrays: Array) -> bool:
     """Whether kernels here take these arrays: one floating dtype, and ints can count their elements."""
     dtype = arrays[0].dtype
-    return dtype.name in _REAL and all(a.dtype == dtype and a.size < LIMIT for a in arrays)
+    return dtype.char in "fd" and all(a.dtype == dtype and a.size < LIMIT for a in arrays)
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -70,5 +76,10 @@ def plain_int64(x: Array) -> Array:
 
 
 def multiprocessors() -> int:
-    count: int = cupy.cuda.Device().attributes["MultiProcessorCount"]
+    return _multiprocessors(cupy.cuda.runtime.getDevice())
+
+
+@cache
+def _multiprocessors(device: int) -> int:
+    count: int = cupy.cuda.Device(device).attributes["MultiProcessorCount"]
     return count

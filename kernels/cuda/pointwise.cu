@@ -20,6 +20,8 @@
 
 static __device__ __forceinline__ real exp_minus_abs(real x) { return exp(-fabs(x)); }  // never overflows
 
+UNARY(exp_of, exp(x))
+UNARY(tanh_of, tanh(x))
 // 1 / (1 + e^-x)
 UNARY(sigmoid, (x >= 0 ? (real)1 : exp_minus_abs(x)) / (1 + exp_minus_abs(x)))
 // log(1 + e^x) = max(x, 0) + log(1 + e^-|x|)

@@ -9,6 +9,14 @@ from .. import reference
 from .launch import Array, empty, flat, launch, plain, usable
 
 
+def exp(x: Array) -> Array:
+    return _made("exp", [x])
+
+
+def tanh(x: Array) -> Array:
+    return _made("tanh", [x])
+
+
 def sigmoid(x: Array) -> Array:
     return _made("sigmoid", [x])
 
@@ -70,5 +78,6 @@ def _made(kernel: str, arrays: list[Array], **settings: float) -> Array:
         return getattr(reference, kernel)(*arrays, **settings)
     y = empty(x.shape, x.dtype)
     given: list[Any] = [*map(plain, arrays), *map(float, settings.values())]
-    launch("pointwise", kernel, x.dtype, flat(x.size), *given, y, np.int64(x.size))
+    name = f"{kernel}_of" if kernel in ("exp", "tanh") else kernel  # CUDA has functions of these names
+    launch("pointwise", name, x.dtype, flat(x.size), *given, y, np.int64(x.size))
     return y

@@ -7,6 +7,14 @@ typedef unsigned long long u64;
 
 #define INF ((real)__int_as_float(0x7f800000))
 
+// N neighbouring elements, read and written at once where they fit into 16 bytes
+template <int N>
+struct __align__(N * sizeof(real) < 16 ? N * sizeof(real) : 16) Pack { real v[N]; };
+
+struct Divisor { u32 multiplier, shift; };  // n / d without a division, for n < 2^31 (Granlund & Montgomery 1994)
+
+__device__ __forceinline__ int quotient(int n, Divisor d) { return (__umulhi(n, d.multiplier) + n) >> d.shift; }
+
 // A block of 256 threads takes 1024 elements, a thread four that lie 256 apart: a warp reads 128 bytes in a row, and
 // four reads of a thread are in flight at a time.
 #define FOR_EACH(i, n)                                                                    \

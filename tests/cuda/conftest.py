@@ -22,6 +22,15 @@ def cupy(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
         yield module
 
 
+@pytest.fixture(scope="package")
+def some_cupy(request: pytest.FixtureRequest) -> ModuleType:
+    """CuPy with --device cuda, else its double."""
+    if request.config.getoption("--device") == "cuda":
+        return import_module("cupy")
+    module: ModuleType = request.getfixturevalue("cupy")
+    return module
+
+
 @pytest.fixture(autouse=True)
 def _no_transfers_yet() -> None:
     double.reads.clear()

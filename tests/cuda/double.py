@@ -349,7 +349,7 @@ def module() -> types.ModuleType:
         MemoryPool=lambda: types.SimpleNamespace(malloc=None),
         using_allocator=lambda _: nullcontext(),
         get_current_stream=lambda: Stream.current[-1] if Stream.current else Stream(),
-        Device=lambda: types.SimpleNamespace(attributes={"MultiProcessorCount": 4}),
+        Device=lambda _: types.SimpleNamespace(attributes={"MultiProcessorCount": 4}),
     )
     return cupy
 

@@ -14,7 +14,7 @@ from tests.cuda import nvrtc
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(path.stem for path in (ROOT / "kernels" / "cuda").glob("*.cu"))
-# How conv.py compiles its source; others have no macros but REAL
+# How conv.py and depthwise.py compile their sources; others have no macros but REAL
 SQUARE = {"ROWS": 128, "COLUMNS": 128}
 FOURS, ONES = {"LEFT": 4, "RIGHT": 4}, {"LEFT": 1, "RIGHT": 1}
 TILES: list[tuple[str, dict[str, int]]] = [
@@ -24,8 +24,10 @@ TILES: list[tuple[str, dict[str, int]]] = [
     ("float32", {"TF32": 1, **FOURS, **SQUARE}), ("float32", {"TF32": 1, **ONES, **SQUARE}),
     ("float64", {"ROWS": 64, "COLUMNS": 64, **ONES}),
 ]  # fmt: skip
-CASES = [(name, dtype, {}) for name in SOURCES if name != "conv" for dtype in ("float32", "float64")] + [
-    ("conv", dtype, {"CONV": 1, "CONV_INPUT": 1, "CONV_WEIGHT": 1} | macros) for dtype, macros in TILES]
+CASES = [(name, dtype, {}) for name in SOURCES if name not in ("conv", "depthwise")
+         for dtype in ("float32", "float64")] + [
+    ("conv", dtype, {"CONV": 1, "CONV_INPUT": 1, "CONV_WEIGHT": 1} | macros) for dtype, macros in TILES] + [
+    ("depthwise", dtype, {"WIDE": wide}) for dtype, wide in (("float32", 4), ("float32", 1), ("float64", 1))]
 
 
 @pytest.fixture(scope="module")

@@ -120,8 +120,8 @@ def test_no_room_is_a_sentence_with_the_sizes(cupy: ModuleType, monkeypatch: pyt
 
 
 def test_the_precision_of_products_is_the_users_choice(cupy: ModuleType) -> None:
-    x = ta.tensor(np.full((1, 1, 1, 1), 1 + 2.0**-12, np.float32), device="cuda")
-    w = ta.tensor(np.ones((1, 1, 1, 1), np.float32), device="cuda")
+    x = ta.tensor(np.array([1 + 2.0**-12, 0], np.float32).reshape(1, 1, 1, 2), device="cuda")
+    w = ta.tensor(np.ones((1, 1, 2, 1), np.float32), device="cuda")
     assert ops.conv2d(x, w).item() == 1 + 2.0**-12
     ta.set_matmul_precision("tf32")
     try:
@@ -202,7 +202,7 @@ def test_a_step_launches_few_kernels_and_a_recorded_one_next_to_none(cupy: Modul
     from benchmarks import launches
 
     monkeypatch.setattr(import_module("tinyart.kernels.cuda.launch"), "_function",
-                        lambda _, kernel, flags: launches.Module().get_function(kernel))
+                        lambda _, kernel, *__: launches.Module().get_function(kernel))
     monkeypatch.setattr(import_module("tinyart.kernels.cuda.blas"), "_library", launches.Library)
     monkeypatch.setattr(launches.contender, "DEVICE", "cuda")
     monkeypatch.setattr(launches.backend, "_cuda", launches.backend._cuda)

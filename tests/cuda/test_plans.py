@@ -13,8 +13,8 @@ SIZES = st.integers(0, 40) | st.integers(0, 10**6)
 
 @pytest.fixture(scope="module", autouse=True)
 def _modules(cupy: Any) -> None:
-    global blas, conv, index, launch, layer, norm, optim, rows
-    from tinyart.kernels.cuda import blas, conv, index, launch, layer, norm, optim, rows
+    global blas, conv, depthwise, index, launch, layer, norm, optim, reduce, rows
+    from tinyart.kernels.cuda import blas, conv, depthwise, index, launch, layer, norm, optim, reduce, rows
 
 
 @given(rows_=SIZES, columns=SIZES, batch=st.integers(1, 64), terms=SIZES, double=st.booleans(), tf32=st.booleans(),
@@ -60,7 +60,7 @@ def test_what_is_fetched_at_once() -> None:
 
 @given(n=st.integers(0, 2**31 - 1), d=st.integers(1, 100) | st.integers(1, 2**31 - 1))
 def test_division_by_multiplying(n: int, d: int) -> None:
-    multiplier, shift = conv.divisor(d)
+    multiplier, shift = launch.divisor(d)
     assert multiplier < 2**32
     assert (n * multiplier >> 32) + n < 2**32
     assert (n * multiplier >> 32) + n >> shift == n // d
@@ -73,6 +73,31 @@ def test_shared_memory_of_the_largest_tiles() -> None:
             assert 2 * 16 * (rows_ + columns) * size + 16 * rows_ <= 48 << 10
 
 
+@given(width=st.integers(0, 300), stride=st.integers(1, 9))
+def test_pixels_of_a_line(width: int, stride: int) -> None:
+    """Every pixel belongs to one thread, whose four lie a stride apart (depthwise_input), and no thread has none."""
+    phases, seen = min(stride, width), []
+    for four in range(depthwise.fours(width, stride)):
+        first = four % phases + four // phases * depthwise.PIXELS * stride
+        seen.append([first + t * stride for t in range(depthwise.PIXELS) if first + t * stride < width])
+    assert sorted(pixel for pixels in seen for pixel in pixels) == list(range(width))
+    assert len(seen) <= width + stride
+
+
+@given(taps=st.integers(1, 200), channels=st.integers(0, 5000), wide=st.sampled_from([1, 4]), pixels=SIZES,
+       processors=st.integers(1, 200))  # fmt: skip
+def test_the_gradient_of_depthwise_weights(taps: int, channels: int, wide: int, pixels: int, processors: int) -> None:
+    channels *= wide
+    made = depthwise.plan(taps, channels, wide, pixels, processors)
+    across, parts, deep = made.grid
+    assert 256 % made.lanes == 0
+    assert (across - 1) * made.lanes * wide < channels <= across * made.lanes * wide or (across, channels) == (0, 0)
+    assert (deep - 1) * depthwise.TAPS < taps <= deep * depthwise.TAPS
+    assert parts == made.parts <= 65535
+    assert (parts - 1) * made.stretch < max(1, pixels) <= parts * made.stretch
+    assert parts == 1 or across * parts * deep <= 2 * processors
+
+
 @given(count=st.integers(0, 10**7), columns=st.integers(1, 5000), processors=st.integers(1, 200))
 def test_norm(count: int, columns: int, processors: int) -> None:
     made = norm.plan(count, columns, processors)
@@ -80,6 +105,15 @@ def test_norm(count: int, columns: int, processors: int) -> None:
     assert made.grid[1:] == (made.parts, 1)
     assert made.parts <= 65535
     assert (made.parts - 1) * made.stretch < max(1, count) <= made.parts * made.stretch
+
+
+@given(count=st.integers(1, 10**7), columns=st.integers(1, 5000), processors=st.integers(1, 200))
+def test_sums_over_leading_axes(count: int, columns: int, processors: int) -> None:
+    made = reduce.plan(count, columns, processors)
+    assert (made.grid[0] - 1) * 256 < columns <= made.grid[0] * 256
+    assert made.grid[1:] == (made.parts, 1)
+    assert made.parts == 1 or made.grid[0] * made.parts <= 8 * processors
+    assert (made.parts - 1) * made.stretch < count <= made.parts * made.stretch
 
 
 @given(n=st.integers(0, 2**31 - 1))
