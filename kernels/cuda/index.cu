@@ -11,8 +11,9 @@
 // y[a, k, b] = x[a, indices[k], b]; NaN where there is no such row
 KERNEL take(const real *x, const long long *indices, real *y, long long n, int size, int count, int after) {
     FOR_EACH(i, n) {
-        long long b = i % after, k = i / after % count, a = i / after / count, at = indices[k];
-        y[i] = 0 <= at && at < size ? x[(a * size + at) * after + b] : (real)nan("");
+        const u32 row = (u32)i / after, b = (u32)i - row * after, a = row / count;
+        const long long at = indices[row - a * count];
+        y[i] = 0 <= at && at < size ? x[((long long)a * size + at) * after + b] : (real)nan("");
     }
 }
 
@@ -59,13 +60,13 @@ KERNEL merge_runs(const u64 *from, u64 *to, long long run, long long count) {
 // x[a, indices[k], b] = Σ g[a, k, b]; the rest of x is zero before
 KERNEL add_runs(const real *g, const u64 *keys, real *x, long long n, int size, int count, int after) {
     FOR_EACH(i, n) {
-        long long b = i % after, a = i / after / count;
-        int r = (int)(i / after % count);
+        const u32 row = (u32)i / after, b = (u32)i - row * after, a = row / count;
+        int r = row - a * count;
         const u64 at = keys[r] >> 32;
         if (at >= (u64)size || (r > 0 && keys[r - 1] >> 32 == at)) continue;
         real sum = 0;
-        for (; r < count && keys[r] >> 32 == at; r++) sum += g[(a * count + (u32)keys[r]) * after + b];
-        x[(a * size + (long long)at) * after + b] = sum;
+        for (; r < count && keys[r] >> 32 == at; r++) sum += g[((long long)a * count + (u32)keys[r]) * after + b];
+        x[((long long)a * size + (long long)at) * after + b] = sum;
     }
 }
 

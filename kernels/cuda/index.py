@@ -7,7 +7,7 @@ import cupy
 import numpy as np
 
 from .. import reference
-from .launch import Array, empty, flat, launch, plain, plain_int64, usable
+from .launch import LIMIT, Array, empty, flat, launch, plain, plain_int64, usable
 
 _RUN = 1024  # keys that index.cu sorts by counting
 
@@ -26,9 +26,9 @@ def put_add(g: Array, key: Any, *, shape: tuple[int, ...]) -> Array:
 
 def take(x: Array, indices: Array, *, axis: int) -> Array:
     """As the reference; NaN for an index that is out of range, which there wraps around."""
-    if not usable(x):
-        return reference.take(x, indices, axis=axis)
     before, after = x.shape[:axis], math.prod(x.shape[axis + 1 :])
+    if not usable(x) or math.prod(before) * indices.size * after >= LIMIT:
+        return reference.take(x, indices, axis=axis)
     y = empty((*before, *indices.shape, *x.shape[axis + 1 :]), x.dtype)
     launch("index", "take", x.dtype, flat(y.size), plain(x), plain_int64(indices), y, np.int64(y.size), x.shape[axis],
            indices.size, after)  # fmt: skip
