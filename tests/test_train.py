@@ -72,7 +72,9 @@ def final(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def straight(tmp_path_factory: pytest.TempPathFactory, device: str) -> dict[str, str]:
+    if device != "cpu":
+        pytest.skip("the other process trains on the CPU, whose rounding is another")
     folder = tmp_path_factory.mktemp("straight")
     assert in_a_process(folder, save_seconds=1e9).returncode == 0
     return final(folder)
