@@ -26,7 +26,7 @@ from tinyart.errors import DeviceError
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "gpu.json"
-CHECKS = "memcheck", "racecheck", "initcheck"  # of compute-sanitizer, which comes with the CUDA toolkit
+CHECKS = "memcheck", "racecheck", "initcheck", "synccheck"  # of compute-sanitizer, which comes with the CUDA toolkit
 
 
 def steps(quick: bool) -> dict[str, list[str]]:
@@ -35,8 +35,9 @@ def steps(quick: bool) -> dict[str, list[str]]:
     rows = [*python, "benchmarks", "--device", "cuda", "--resume", *["--quick"] * quick]
     found = {"tests": [*python, "pytest", "-q", "--device", "cuda"]}
     for check in CHECKS if not quick else ():
-        found[check] = ["compute-sanitizer", "--tool", check, "--error-exitcode", "9", *python, "pytest", "-q",
-                        "--hypothesis-profile=quick", "--device", "cuda", "tests/core/test_ops.py"]  # fmt: skip
+        found[check] = ["compute-sanitizer", "--tool", check, "--report-api-errors", "no", "--error-exitcode", "9",
+                        *python, "pytest", "-q", "--hypothesis-profile=quick", "--device", "cuda", "--unpooled",
+                        "tests/cuda/test_kernels.py"]  # fmt: skip
     return found | {"rows": rows, "rows with TF32": [*rows, "--precision", "tf32"]}
 
 

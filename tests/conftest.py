@@ -21,6 +21,8 @@ _DOUBLE = pytest.StashKey[Any]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", choices=("cpu", "cuda", "emulated"), default="cpu",
                      help="where every kernel runs; emulated: as on cuda, CUDA C compiled by g++, CuPy as NumPy")
+    parser.addoption("--unpooled", action="store_true",
+                     help="with --device cuda: each array is an allocation, whose bounds compute-sanitizer knows")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,7 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
             cupy.cuda.runtime.getDeviceCount()
         except Exception as error:
             raise pytest.UsageError(f"--device cuda: no CuPy or no GPU: {type(error).__name__}: {error}") from error
-
+        if config.getoption("--unpooled"):
+            cupy.cuda.set_allocator(None)
 
     if config.getoption("--device") != "cpu":
         import tinyart.backend as backend

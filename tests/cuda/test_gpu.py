@@ -4,7 +4,8 @@ That command also runs the rest of the suite with every kernel on the GPU (tests
 the mirror cannot: tensors that stay on the device, graphs, memory over many steps, and running out of it. The kernels
 under NVIDIA's checker:
 
-    compute-sanitizer --tool memcheck|racecheck|initcheck python -m pytest --device cuda tests/core/test_ops.py
+    compute-sanitizer --tool memcheck|racecheck|initcheck|synccheck --report-api-errors no \
+        python -m pytest --device cuda --unpooled tests/cuda/test_kernels.py
 """
 
 import os

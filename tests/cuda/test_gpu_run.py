@@ -25,7 +25,7 @@ def test_without_a_gpu_it_is_one_sentence() -> None:
 
 def test_every_step_is_done_and_what_failed_is_said(cupy: Any, monkeypatch: Any, tmp_path: Path, capsys: Any) -> None:
     commands = gpu.steps(quick=False)
-    assert [*commands] == ["tests", "memcheck", "racecheck", "initcheck", "rows", "rows with TF32"]
+    assert [*commands] == ["tests", "memcheck", "racecheck", "initcheck", "synccheck", "rows", "rows with TF32"]
     assert all("cuda" in command for command in commands.values())
     assert [*gpu.steps(quick=True)] == ["tests", "rows", "rows with TF32"]
     cupy.cuda.runtime.getDeviceProperties = lambda _: {"name": b"a card"}
