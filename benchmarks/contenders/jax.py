@@ -9,8 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from benchmarks.contenders import Work
+from benchmarks.contenders import DEVICE, PRECISION, Work
 from benchmarks.rows import GATES, Layer, Operation, Overhead, Product, Training, edge
+
+if DEVICE == "cuda":  # where its products in float32 are TF32 unless it is told
+    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if PRECISION == "tf32" else "highest")
 
 Net = list[list[Any]]  # each layer's weights
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
