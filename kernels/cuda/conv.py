@@ -1,7 +1,7 @@
 """Convolution on the device: the plan of each launch, and the launch (conv.cu says what it does)."""
 
 import math
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,7 +72,7 @@ def widths(kernel: str, cg: int, og: int, aligned: bool) -> dict[str, int]:
     return {"LEFT": 4 if aligned and left % 4 == 0 else 1, "RIGHT": 4 if aligned and right % 4 == 0 else 1}
 
 
-@cache
+@lru_cache(128)
 def _geometry(x: tuple[int, ...], w: tuple[int, ...], out: Pair, stride: Pair, padding: Padding, dilation: Pair,
               groups: int, made: Plan) -> Any:  # fmt: skip
     """Shapes of the image (N, H, W, C) and the weight (KH, KW, C/groups, O) as what the kernels are given."""

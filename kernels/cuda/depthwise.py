@@ -1,6 +1,6 @@
 """Depthwise convolution on the device: the plan of each launch, and the launch (depthwise.cu says what it does)."""
 
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,7 +48,7 @@ def takes(made: tuple[int, ...], w: tuple[int, ...], groups: int, stride: Pair) 
     return w[2] == 1 and w[3] == groups and n * height * (width + PIXELS + stride[1]) * channels < LIMIT
 
 
-@cache
+@lru_cache(128)
 def _window(x: tuple[int, ...], w: tuple[int, ...], out: Pair, stride: Pair, padding: Padding, dilation: Pair) -> Any:
     return np.array((*x, *out, *w[:2], *stride, padding[0][0], padding[1][0], *dilation, *map(divisor, out)), _WINDOW)
 
