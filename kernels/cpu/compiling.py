@@ -46,24 +46,38 @@ class _Uncollected(event.Listener):
 event.register("numba:compile", _Uncollected())
 
 
+class _Whole(JITCodeLibrary):
+    """Code that is optimised once, together with what it calls, and not function by function before that."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
+
+class WholeCompiler(compiler.Compiler):
+    """Into such a library."""
+
+    def compile_extra(self, function: Any) -> Any:
+        self.state.library = _Whole(self.state.targetctx.codegen(), function.__qualname__)
+        self.state.library.enable_object_caching()  # as Numba does with its own: or it is not kept on disk
+        return super().compile_extra(function)
+
+
 def entry(function: Callable[..., Any]) -> Any:
     """A function that Python calls: compiled at the first call, its machine code kept on disk for other processes.
 
     Numba would use that code again if only a function that it calls changed: so the sources are part of its name.
     """
     function.__qualname__ += "_" + SOURCES
-    jit = partial(numba.njit, nogil=True, error_model="numpy", no_cfunc_wrapper=True)  # C code never calls these
+    jit = partial(numba.njit, nogil=True, error_model="numpy", no_cfunc_wrapper=True,  # C code never calls these
+                  pipeline_class=WholeCompiler)  # fmt: skip
     try:
         return jit(cache=True)(function)
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
         return jit()(function)
 
 
-class _Library(JITCodeLibrary):
+class _Library(_Whole):
     """Code that is optimised and emitted as a part of other code, and not, as Numba would, for itself as well."""
-
-    def _optimize_functions(self, ll_module: Any) -> None:
-        ll_module.data_layout = self._codegen._data_layout
 
     def _optimize_final_module(self) -> None:
         pass

@@ -24,7 +24,7 @@ l. Vectors in part are stored by halves: AVX2's masked store takes 12 cycles on 
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numba
@@ -34,7 +34,7 @@ from numba.core import cgutils, types
 from numba.core.config import DISABLE_JIT  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
-from .compiling import SOURCES, compiled
+from .compiling import SOURCES, WholeCompiler, compiled
 from .forms import FORMS, LINES, Matrix
 
 Array = Any
@@ -646,10 +646,11 @@ def _tile_of_pairs(which, a, a_table, c, c_table, tiles, b, steps, count, k, las
 def address_of(function: Callable[..., None], signature: Any) -> int:
     """The function's machine code, kept on disk as in compiling.py."""
     function.__qualname__ += "_" + SOURCES
+    compile_ = partial(numba.cfunc, signature, error_model="numpy", pipeline_class=WholeCompiler)
     try:
-        code: Any = numba.cfunc(signature, cache=True, error_model="numpy")(function)
+        code: Any = compile_(cache=True)(function)
     except RuntimeError:
-        code = numba.cfunc(signature, error_model="numpy")(function)
+        code = compile_()(function)
     return int(code.address)
 
 
