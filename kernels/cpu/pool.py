@@ -9,6 +9,7 @@ them costs as much as one over 30. With stride 1 neighbouring windows are one lo
 The gradient of max goes the same way back: y is spread over the pixels of its windows; down, the pixels that equal it
 are counted; across, counts become shares g / count, which are spread and added where the pixel is the maximum.
 Windows that overlap across take turns: window j belongs to class j mod ⌈size/stride⌉, and a class has no overlaps.
+Where none overlap, all is done window by window instead.
 
 Bytes: forward x and y once, backward x, y, g and gx once; what is between are rows in the first cache. A task is a row
 of y forward, an image backward: each sum has its order whatever the number of threads.
@@ -26,6 +27,7 @@ from .threads import share
 
 _BLOCK = 1 << 15  # elements read that are worth a thread
 _FEW = 32  # channels
+_APART = 16  # channels that are worth it to go over a window's pixels one by one
 
 
 def max_pool(x: Array, *, size: Pair, stride: Pair, padding: Padding) -> Array:
@@ -45,8 +47,10 @@ def sum_pool(x: Array, *, size: Pair, stride: Pair, padding: Padding) -> Array:
 def max_pool_input(g: Array, x: Array, y: Array, *, size: Pair, stride: Pair, padding: Padding) -> Array:
     """As the reference, to the rounding of sums where windows overlap."""
     gx = empty(x.shape, x.dtype)
-    if x.shape[3] < _FEW:
-        share(_max_windows, x.shape[0], _images(x), plain(g), plain(x), plain(y), gx, *size, *stride, padding[0][0],
+    apart = size[0] <= stride[0] and size[1] <= stride[1] and x.shape[3] >= _APART
+    if apart or x.shape[3] < _FEW:
+        kernel = _max_apart if apart else _max_windows
+        share(kernel, x.shape[0], _images(x), plain(g), plain(x), plain(y), gx, *size, *stride, padding[0][0],
               padding[1][0])  # fmt: skip
         return gx
     at, run, spread = _tables(x.shape[2:], y.shape[2], size[1], stride[1], padding[1])
@@ -224,6 +228,40 @@ def _max_images(first: int, end: int, g: Array, x: Array, y: Array, gx: Array, a
                     row, sums = lines[n, r], to[n, r]
                     for k in range(wide):
                         sums[k] += zero if row[k] < near[k] else part[k]
+
+
+@compiled
+def _max_apart(first: int, end: int, g: Array, x: Array, y: Array, gx: Array, down: int, across: int, stride_down: int,
+               stride_across: int, top: int, left: int) -> None:  # fmt: skip
+    """Of windows that do not overlap, one after the other: each number of x is read while it is in the first cache."""
+    _, height, width, channels = x.shape
+    pixels, best, cotangents, to = x.reshape(-1), y.reshape(-1), g.reshape(-1), gx.reshape(-1)
+    ties, zero = np.zeros(channels, x.dtype), np.zeros(1, x.dtype)[0]
+    one = zero + np.ones(1, x.dtype)[0]
+    for n in range(first, end):
+        gx[n] = 0
+        for i in range(y.shape[1]):
+            r0, r1 = _inside(i * stride_down - top, down, height)
+            for j in range(y.shape[2]):
+                c0, c1 = _inside(j * stride_across - left, across, width)
+                window = ((n * y.shape[1] + i) * y.shape[2] + j) * channels
+                largest, cotangent = best[window : window + channels], cotangents[window : window + channels]
+                for c in range(channels):
+                    ties[c] = zero
+                for r in range(r0, r1):
+                    for column in range(c0, c1):
+                        at = ((n * height + r) * width + column) * channels
+                        pixel = pixels[at : at + channels]
+                        for c in range(channels):
+                            ties[c] += zero if pixel[c] < largest[c] else one
+                for c in range(channels):
+                    ties[c] = cotangent[c] / (ties[c] if largest[c] == largest[c] else largest[c])
+                for r in range(r0, r1):
+                    for column in range(c0, c1):
+                        at = ((n * height + r) * width + column) * channels
+                        pixel, part = pixels[at : at + channels], to[at : at + channels]
+                        for c in range(channels):
+                            part[c] = zero if pixel[c] < largest[c] else ties[c]
 
 
 @compiled

@@ -19,7 +19,8 @@ def windows(draw: Any) -> tuple[tuple[int, ...], dict[str, Any]]:
     size, stride = draw(st.tuples(some, some)), draw(st.tuples(some, some))
     padding = tuple(draw(st.tuples(st.integers(0, k // 2), st.integers(0, k // 2))) for k in size)
     shape = [max(1, k - sum(p)) + draw(st.integers(0, 6)) for k, p in zip(size, padding, strict=True)]
-    return (draw(st.integers(0, 3)), *shape, draw(st.integers(0, 19))), {
+    channels = draw(st.one_of(st.integers(0, 19), st.sampled_from([32, 35])))
+    return (draw(st.integers(0, 3)), *shape, channels), {
         "size": size, "stride": stride, "padding": padding}  # fmt: skip
 
 
