@@ -14,18 +14,19 @@ time, their part of the source (at most 300 kB on AVX2, less where windows overl
 while panel after panel passes, each for 16 tiles: a row of a panel, 64 bytes, comes in for 192 multiply-adds of
 vectors, and the sums leave their registers once in _DEPTH steps. They start from the bias, which costs nothing.
 
-Kernels 3 × 3 of stride 1 with many channels go through winograd.py.
+Where the channels are many, winograd.py computes what it can with fewer multiplications, and leaves areas of y to this.
 
 Up to four columns are dot products instead, whose vectors run along the inner sum: nothing is computed for columns
 that are not there. Depthwise convolution has its own tile: a multiply-add for each number read, bound by memory, which
 it asks for _AHEAD of time: 3.8 ms instead of 5.2 for 64 images of 28 x 28 x 128 on two cores.
 
-conv_weight: a task takes some images, a few at a time, turns them so that neighbours along a row, image by image, are
-next to each other (the inner sum), and packs g into panels. Its rows are the channels of one tap or, where those are
-few, all taps and channels of a class. Partial sums of fixed parts of the images are added up at the end in order.
+conv_weight: a task takes some images, a few at a time. Its rows are the channels of one tap or, where those are few,
+all taps and channels of a class; the inner sum runs over pixels, up to 128 or 512 at a time, so that both factors come
+from the first two caches. Both are read where they lie: a table says where each pixel and its gradient are. A panel
+that is not full is read on into the next pixel's gradient, whose columns are not kept; at the end of g, a copy is read.
+Partial sums of fixed parts of the images are added up at the end in order.
 
-Counts: 2·KH·KW·C/groups·O operations an output pixel; x, y and g come from memory about once, and turning an element
-of x costs about half a cycle, where the KH·KW/s²·O/groups multiply-adds that it takes part in cost 1/16 each.
+Counts: 2·KH·KW·C/groups·O operations an output pixel; x, y and g come from memory about once.
 """
 
 import math
@@ -312,7 +313,7 @@ def _weight_plan(x: Any, g: Any, w: Any, stride: Pair, padding: Padding, dilatio
     pixels = sum((i1 - i0) * (j1 - j0) for i0, i1, j0, j1 in areas)
     if by_channel:
         some = 1
-    else:  # images at a time: 400 kB of them, and more where the inner sum would be short
+    else:  # images at a time: 400 kB of them, and more where their pixels are few
         some = max(1, min(x[0], max(100_000 // (math.prod(x[1:]) + math.prod(g[1:])), -(-512 // pixels))))
     blocks = -(-x[0] // some)
     parts = max(1, min(blocks, 16, (1 << 22) // math.prod(w)))

@@ -16,9 +16,9 @@ squares or more, of which a line of places is in memory at a time (500 kB): thei
 transformed weights of the line, and the products are added to y. Those weights, places·C·O numbers, come from the
 third-level cache once a task.
 
-Counts: for a square places·C·O multiply-adds. A number of the window is read twice for each line of places that it is
-part of (5 times with F(2, 5)), and a number of y changed twice: with 64 channels a quarter of the products' time, with
-128 an eighth. Rounding: see forms.py.
+Counts: for a square places·C·O multiply-adds. A number of the window is read for two lines of places in turn (for five
+with F(2, 5)) and so becomes places; of these, y's are made. `plan` reckons with 9/C + 9/O of the products' time for it.
+Rounding: see forms.py.
 
 A number that is not finite, or a sum near the largest float, would spread over its square: the functions here say
 whether the result is finite, and it is computed as it stands if not.
@@ -119,8 +119,8 @@ class Plan(NamedTuple):
     gradient: Array
     weights: Array
     total: Array
-    x_pixels: Array  # of each square of an image
-    y_pixels: Array
+    x_pixels: tuple[Array, Array]  # of each square of an image
+    y_pixels: tuple[Array, Array]
     tables: list[Array]  # which the calls point into
 
 
@@ -217,14 +217,12 @@ def plan(x: Shape, w: Shape, y: Shape, stride: Pair, padding: Padding, taps: tup
     )  # fmt: skip
 
 
-def _pixels(shape: Shape, start: Pair, advance: Pair, size: Pair, squares: Pair) -> Array:
-    """(squares, pixels): where in an image they are, and -1 outside."""
-    rows, columns = (s + a * np.arange(n)[:, None] + np.arange(k)
-                     for s, a, k, n in zip(start, advance, size, squares, strict=True))  # fmt: skip
-    row, column = rows[:, None, :, None], columns[None, :, None, :]  # of square, pixel
-    inside = (row >= 0) & (row < shape[1]) & (column >= 0) & (column < shape[2])
-    places = np.where(inside, (row * shape[2] + column) * shape[3], -1)
-    return np.ascontiguousarray(places.reshape(squares[0] * squares[1], -1), np.int64)
+def _pixels(shape: Shape, start: Pair, advance: Pair, size: Pair, squares: Pair) -> tuple[Array, Array]:
+    """(squares, pixels) of a column and of a row of squares: where in an image they are, and -1 outside."""
+    sides = [s + a * np.arange(n)[:, None] + np.arange(k)
+             for s, a, k, n in zip(start, advance, size, squares, strict=True)]  # fmt: skip
+    rows, columns = (np.where((side >= 0) & (side < n), side, -1) for side, n in zip(sides, shape[1:], strict=False))
+    return np.maximum(rows * shape[2] * shape[3], -1), np.maximum(columns * shape[3], -1)
 
 
 def _areas(images: int, size: Shape, made: Pair, taps: tuple[Array, Array],
@@ -255,7 +253,7 @@ def conv(x: Array, w: Array, b: Array, y: Array, plan: Plan, block: int) -> bool
     tasks = -(-plan.squares // plan.at_once)
     finite = np.zeros(tasks, np.bool_)
     share(_squares, tasks, max(1, tasks * block // (plan.squares * u.size)), x.reshape(-1), u, b, y.reshape(-1),
-          plan.geometry, plan.read, plan.made, plan.x_pixels, plan.y_pixels, finite, TILE)  # fmt: skip
+          plan.geometry, plan.read, plan.made, *plan.x_pixels, *plan.y_pixels, finite, TILE)  # fmt: skip
     return bool(finite.all())
 
 
@@ -269,7 +267,7 @@ def conv_weight(x: Array, g: Array, w: Array, plan: Plan, block: int) -> bool:
                       for o0, o1 in pairwise(cuts) for line in range(plan.lines)])  # fmt: skip
     sums = empty((plan.parts * size,))
     share(_sums, len(tasks), max(1, len(tasks) * block // (plan.squares * size)), x.reshape(-1), g.reshape(-1), sums,
-          plan.geometry, plan.read, plan.gradient, plan.x_pixels, plan.y_pixels, tasks, TILE)  # fmt: skip
+          plan.geometry, plan.read, plan.gradient, *plan.x_pixels, *plan.y_pixels, tasks, TILE)  # fmt: skip
     finite = np.zeros(channels, np.bool_)
     share(_gradient, channels, max(1, channels * block // (16 * sums.size)), sums, w.reshape(-1), plan.geometry,
           plan.total, finite, TILE)  # fmt: skip
@@ -285,13 +283,17 @@ def _run(calls: Array, first: int, end: int, pixels: int, rows: Array, places: i
 
 
 @compiled
-def _find(table: Array, first: int, now: int, image: int, outside: int, rows: Array) -> None:
+def _find(rows: Array, columns: Array, first: int, now: int, image: int, outside: int, places: Array) -> None:
     """Where the pixels of some squares are. image: how far it is from one to the next."""
+    tall, wide = rows.shape[1], columns.shape[1]
     for r in range(now):
-        n, square = (first + r) // len(table), (first + r) % len(table)
-        for k in range(table.shape[1]):
-            at = table[square, k]
-            rows[r * table.shape[1] + k] = n * image + at if at >= 0 else outside
+        across = (first + r) // len(columns)
+        n, i, j = across // len(rows), across % len(rows), (first + r) % len(columns)
+        for a in range(tall):
+            for b in range(wide):
+                row, column = rows[i, a], columns[j, b]
+                inside = row >= 0 and column >= 0
+                places[(r * tall + a) * wide + b] = n * image + row + column if inside else outside
 
 
 @summed
@@ -333,10 +335,11 @@ def _weights(first: int, end: int, w: Array, u: Array, geometry: Shape, calls: A
 
 @compiled
 def _squares(first: int, end: int, x: Array, u: Array, b: Array, y: Array, geometry: Shape, read: Array, made: Array,
-             x_pixels: Array, y_pixels: Array, finite: Array, tile: int) -> None:  # fmt: skip
+             x_down: Array, x_across: Array, y_down: Array, y_across: Array, finite: Array,
+             tile: int) -> None:  # fmt: skip
     """A task is some squares: line by line of places, their rows are made, multiplied, and added to y."""
     channels, outputs, lines, line, squares, at_once, v_pitch, m_pitch, x_image, y_image = geometry[:10]
-    window, pixels = x_pixels.shape[1], y_pixels.shape[1]
+    window, pixels = x_down.shape[1] * x_across.shape[1], y_down.shape[1] * y_across.shape[1]
     v, m = np.empty(line * at_once * v_pitch, np.float32), np.empty(line * at_once * m_pitch, np.float32)
     zeros, spare = np.zeros(max(channels, outputs), np.float32), np.empty(outputs, np.float32)
     outside, nowhere = (zeros.ctypes.data - x.ctypes.data) // 4, (spare.ctypes.data - y.ctypes.data) // 4
@@ -348,8 +351,8 @@ def _squares(first: int, end: int, x: Array, u: Array, b: Array, y: Array, geome
     for task in range(first, end):
         start = task * at_once
         now = min(at_once, squares - start)
-        _find(x_pixels, start, now, x_image, outside, x_rows)
-        _find(y_pixels, start, now, y_image, nowhere, y_rows)
+        _find(x_down, x_across, start, now, x_image, outside, x_rows)
+        _find(y_down, y_across, start, now, y_image, nowhere, y_rows)
         for r in range(now * pixels):
             if y_rows[r] != nowhere:
                 pixel = y[y_rows[r] : y_rows[r] + outputs]
@@ -372,10 +375,10 @@ def _squares(first: int, end: int, x: Array, u: Array, b: Array, y: Array, geome
 
 @compiled
 def _sums(first: int, end: int, x: Array, g: Array, sums: Array, geometry: Shape, read: Array, gradient: Array,
-          x_pixels: Array, g_pixels: Array, tasks: Array, tile: int) -> None:  # fmt: skip
+          x_down: Array, x_across: Array, g_down: Array, g_across: Array, tasks: Array, tile: int) -> None:  # fmt: skip
     """(parts, places, C, O): a task is squares s0 to s1, which are a part; a line of places; columns o0 to o1."""
     channels, outputs, lines, line, _, at_once, v_pitch, h_pitch, x_image, g_image = geometry[:10]
-    window, pixels = x_pixels.shape[1], g_pixels.shape[1]
+    window, pixels = x_down.shape[1] * x_across.shape[1], g_down.shape[1] * g_across.shape[1]
     v, h = np.empty(line * at_once * v_pitch, np.float32), np.empty(line * at_once * h_pitch, np.float32)
     zeros, spare = np.zeros(max(channels, outputs), np.float32), np.empty(outputs, np.float32)
     x_outside, g_outside = (zeros.ctypes.data - x.ctypes.data) // 4, (zeros.ctypes.data - g.ctypes.data) // 4
@@ -392,8 +395,8 @@ def _sums(first: int, end: int, x: Array, g: Array, sums: Array, geometry: Shape
             tasks[task, 5])
         for start in range(s0, s1, at_once):
             now, n = min(at_once, s1 - start), len(read) // lines
-            _find(x_pixels, start, now, x_image, x_outside, x_rows)
-            _find(g_pixels, start, now, g_image, g_outside, g_rows)
+            _find(x_down, x_across, start, now, x_image, x_outside, x_rows)
+            _find(g_down, g_across, start, now, g_image, g_outside, g_rows)
             _run(read, a * n, (a + 1) * n, x.ctypes.data, x_rows, v.ctypes.data, now, channels // LANES, window, tile)
             _run(gradient, a * n, (a + 1) * n, g.ctypes.data + 4 * o0, g_rows, h.ctypes.data + 4 * o0, now,
                  (o1 - o0) // LANES, pixels, tile)  # fmt: skip
