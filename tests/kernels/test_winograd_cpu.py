@@ -45,6 +45,18 @@ def test_the_forms_are_the_sum(r: int) -> None:
     np.testing.assert_allclose(g.T @ ((b @ d) * (a.T @ y)), y[0] * d[:r] + y[1] * d[1:], atol=1e-12)
 
 
+def choosing(patch: pytest.MonkeyPatch, number: int) -> None:
+    """That squares pay, in this one of the areas where they could be."""
+    real = winograd._areas
+
+    def areas(*a: Any) -> Iterator[Any]:
+        found = sorted(real(*a), key=lambda one: one[1])
+        yield from ((-1 if i == number % len(found) else 0, *rest) for i, (_, *rest) in enumerate(found))
+
+    patch.setattr(winograd, "_areas", areas)
+    cpu._saving.cache_clear()
+
+
 pair = st.tuples(st.integers(0, 4), st.integers(0, 4))
 
 
@@ -54,15 +66,8 @@ def test_against_the_reference(n: int, size: Any, kernel: Any, stride: Any, padd
     """Whether it pays or not, and whether a square that is there in part is computed or left."""
     height, width = (max(s, k - sum(p)) for s, k, p in zip(size, kernel, padding, strict=True))
     c, o = (winograd.COLUMNS * (1 + m % 2) for m in more)
-    real = winograd._areas
-
-    def areas(*a: Any) -> Iterator[Any]:
-        found = list(real(*a))
-        yield from ((-1 if i == seed % len(found) else 0, *rest) for i, (_, *rest) in enumerate(found))
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(winograd, "_areas", areas)
-        cpu._saving.cache_clear()
+        choosing(patch, seed)
         said = saying(patch)
         # One term alone rounds as several do: F(2, 5) multiplies it by up to 5 and divides again, in both dimensions.
         taps = [{len(range(r, k, s)) for r in range(min(k, s))} for k, s in zip(kernel, stride, strict=True)]
@@ -71,6 +76,15 @@ def test_against_the_reference(n: int, size: Any, kernel: Any, stride: Any, padd
     cpu._saving.cache_clear()
     known = taps[0] | taps[1] <= {1, 2, 3} != {1} or taps == [{5}, {5}]
     assert said == [True] * (3 if known and taps != [{1}, {1}] else 0)
+
+
+@pytest.mark.parametrize("number", range(9))
+@pytest.mark.parametrize("stride", [(1, 2), (2, 1), (2, 3)])
+def test_each_area_of_odd_sides(number: int, stride: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    choosing(monkeypatch, number)
+    size = tuple(12 * s + 1 for s in stride)  # 13 pixels of y, and 4s · 3 + 1 of x
+    check((2, *size, 32), (3, 3, 32, 32), SAME | {"stride": stride}, rounding=20)
+    cpu._saving.cache_clear()
 
 
 @pytest.mark.parametrize(("x", "w", "change"), [
