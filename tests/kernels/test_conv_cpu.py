@@ -229,6 +229,30 @@ print(min(block.count("(%rsp)") for block in loops if "zmm" in block and block.c
     assert int(output(program, **settings)) <= 2
 
 
+GUARDED = """
+import ctypes, mmap, sys
+import numpy as np
+sys.path[:0] = [{root!r}, {here!r}]
+import test_conv_cpu as t
+pages = mmap.mmap(-1, 2 * mmap.PAGESIZE)
+start = ctypes.addressof(ctypes.c_char.from_buffer(pages))
+assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start + mmap.PAGESIZE), mmap.PAGESIZE, 0) == 0
+x = np.ones((3, 4, 4, 2), np.float32)
+for columns in (1, 3, 17, 40):
+    shape = (3, 2, 2, columns)
+    g = np.frombuffer(pages, np.float32, 12 * columns, mmap.PAGESIZE - 48 * columns).reshape(shape)
+    g[...] = 1
+    w = t.cpu.conv_weight(x, g, size=(3, 3), **t.SAME | {{"padding": ((0, 0), (0, 0))}})
+    assert (w == 12).all()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mprotect is called as Linux has it")
+def test_nothing_is_read_after_the_gradient() -> None:
+    """Which ends where a page does that may not be read."""
+    output(GUARDED.format(root=str(ROOT), here=str(Path(__file__).parent)))
+
+
 def test_without_the_compiler(tmp_path: Path) -> None:
     program = f"""
 import sys
