@@ -220,9 +220,9 @@ def _gather_plan(source: Any, w: Any, y: Any, stride: Pair, padding: Padding, di
 def _saving(x: Any, y: Any, w: Any, stride: Pair, padding: Padding, dilation: Pair, groups: int,
             transposed: bool = False) -> winograd.Plan | None:  # fmt: skip
     """How winograd.py computes it, where that pays. x and y are those of the convolution, also of its transpose."""
-    if dilation != (1, 1) or groups > 1:
-        return None
     source, made = (y, x) if transposed else (x, y)
+    if dilation != (1, 1) or groups > 1 or not math.prod(made):
+        return None
     taps = [(_spreading if transposed else _reading)(n, m, k, s, p[0], 1)[0][:, 2]
             for n, m, k, s, p in zip(source[1:3], made[1:3], w[:2], stride, padding, strict=True)]
     return winograd.plan(source, w, made, stride, padding, (taps[0], taps[1]), transposed)
@@ -472,7 +472,8 @@ def _weight(first: int, end: int, x: Array, g: Array, sums: Array, geometry: Int
     some, depth = geometry[17:]
     zero, pixels = np.int64(0), rows_out * columns_out  # a 0 as it stands would have `panel` compiled for it
     pitch = columns // COLUMNS * COLUMNS + panel_width(columns % COLUMNS)
-    packed, table = np.empty(groups * pitch * pixels * some, np.float32), np.empty(pixels * some, np.int64)
+    copies = pixels * some if columns % COLUMNS else 0
+    packed, table = np.empty(groups * pitch * copies, np.float32), np.empty(copies, np.int64)
     a_rows, c_rows = np.empty(_ROWS_AT_ONCE + SPARE, np.int64), np.empty(_ROWS_AT_ONCE + SPARE, np.int64)
     spare, steps = np.empty(columns, np.float32), np.empty((depth, 2), np.int64)
     for pixel in range(len(table)):

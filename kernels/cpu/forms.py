@@ -5,9 +5,9 @@
 From the points 0, 1 and infinity; 0, 1, -1 and infinity; and 0, 1, -1, 1/2, -2 and infinity, at which polynomials are
 multiplied.
 
-Rounding, as tests/kernels/test_winograd_cpu.py has it: a convolution by F(2, 2) and F(2, 3) is more exact than the
-plain sum from first to last, since that has more terms. The points of F(2, 5) are further apart: its error is up to
-three times that of the plain sum, and up to six times in the gradient of weights.
+Rounding, as tests/kernels/test_winograd_cpu.py has it: a convolution by F(2, 3) is more exact than the plain sum from
+first to last, since that has more terms, by F(2, 2) as exact to a half. The points of F(2, 5) are further apart: its
+error is up to three times that of the plain sum, and up to six times in the gradient of weights.
 """
 
 from collections.abc import Callable

@@ -101,15 +101,22 @@ def test_large_ones_go_through_it(said: list[bool], x: Any, w: Any, change: Any)
     assert said == [True] * 6
 
 
+def test_a_result_without_pixels() -> None:
+    x, w = np.ones((2, 2, 5, 64), np.float32), np.ones((3, 3, 64, 64), np.float32)
+    settings = SAME | {"padding": ((0, 0), (0, 0))}
+    assert cpu.conv(x, w, **settings).shape == reference.conv(x, w, **settings).shape == (2, 0, 3, 64)
+    assert cpu.conv_input(x, w, size=(0, 7), **settings).shape == (2, 0, 7, 64)
+
+
 @pytest.mark.parametrize("change", [{"dilation": (2, 1)}, {"groups": 2}, {"stride": (3, 3)}])
 def test_others_do_not(said: list[bool], change: dict[str, Any]) -> None:
     check((3, 9, 11, 64), (3, 3, 64 // change.get("groups", 1), 64), SAME | change)
     assert said == []
 
 
-@pytest.mark.parametrize(("kernel", "most"), [(3, (1, 1)), (5, (3, 6))])
+@pytest.mark.parametrize(("kernel", "most"), [(2, (1.5, 1.5)), (3, (1, 1)), (5, (3, 6))])
 def test_rounding(kernel: int, most: tuple[float, float], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The root of the mean square error, over that of the plain sum. Short forms have less than it."""
+    """The root of the mean square error, over that of the plain sum: F(2, 3) has less."""
     rng = np.random.default_rng(0)
     settings = SAME | {"padding": ((kernel // 2,) * 2,) * 2}
     x, w, g = (rng.normal(size=s).astype(np.float32) for s in ((16, 8, 8, 128), (kernel, kernel, 128, 64),
