@@ -259,7 +259,10 @@ WRONG = [
 
 @pytest.mark.parametrize(("argv", "sentence"), WRONG)
 def test_wrong_arguments_get_one_sentence(argv: list[str], sentence: str, tmp_path: Path,
-                                          monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+                                          monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+                                          data_dir: Callable[[str], Path]) -> None:  # fmt: skip
+    if "jsb" in argv:
+        data_dir("jsb-chorales")  # without which that is the sentence
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli, "ART_PICTURES", 2)
     assert sentence in refused(argv, capsys)
